@@ -1,0 +1,59 @@
+# Everything runs in .venv, which is made anew whenever requirements.txt or pyproject.toml change.
+#
+#   make lab       JupyterLab at notebooks/; ARGS=--no-browser and the like are passed on
+#   make test      every check and test
+#   make lint      the checks alone: ruff and mypy
+#   make refresh   execute the notebooks and store their outputs; ARGS="03-backward-pass" for some only
+#   make bench     the benchmarks
+#   make clean     remove .venv and what the tools leave behind
+#
+# PYTHON=python3.12 chooses the interpreter.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+# Named after the interpreter, so that another PYTHON= makes .venv anew.
+STAMP := $(VENV)/made-by-$(subst /,_,$(PYTHON))
+
+# Without a display, JupyterLab would try the browsers of a terminal: let it only print its address.
+HEADLESS := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser)
+ROOT_USER := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: lab test lint refresh bench clean
+
+lab: $(STAMP)
+	$(BIN)/jupyter lab --ServerApp.root_dir=notebooks $(HEADLESS) $(ROOT_USER) $(ARGS)
+
+# One run for everything, doctests and notebooks included, so that its last line counts everything. loadscope: the
+# cells of a notebook stay in order and in one process. IPYTHONDIR: the user's own profile may change what cells show.
+test: export IPYTHONDIR := $(CURDIR)/$(VENV)/ipython
+test: lint
+	$(BIN)/python -m pytest --nbval --numprocesses=2 --dist=loadscope $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+refresh: $(STAMP)
+	$(BIN)/python tests/notebooks/refresh.py $(ARGS)
+
+bench: $(STAMP)
+	$(BIN)/python -m bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || \
+	    { echo "$(PYTHON) not found: install Python 3.11 or newer, or name one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "$(PYTHON) is older than 3.11: install a newer Python and name it: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	    { echo "$(PYTHON) has no venv: install it (on Debian and Ubuntu: apt install python3-venv)"; exit 1; }
+	@echo "Making $(VENV); this takes a few minutes and a gigabyte of disk."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+	@touch $@

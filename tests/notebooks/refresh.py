@@ -1,0 +1,114 @@
+"""Executes the notebooks and stores their outputs, so that running it twice gives the same bytes.
+
+Run as ``python tests/notebooks/refresh.py [names...]``; a name is a part of a notebook's path.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+# Without the versions, which differ between readers' machines and would show up in every diff.
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+    },
+}
+VOLATILE_CELL_METADATA = ("ExecuteTime", "collapsed", "execution", "scrolled")
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def find_notebooks(names: list[str]) -> list[Path]:
+    """Returns the notebooks whose path contains one of `names`, or all where there are none."""
+    paths = sorted(
+        path for path in NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
+    )
+    if not names:
+        return paths
+    found = [
+        path for path in paths if any(name in str(path.relative_to(NOTEBOOKS)) for name in names)
+    ]
+    if not found:
+        raise SystemExit(f"no notebook in {NOTEBOOKS} is named like {' or '.join(names)}")
+    return found
+
+
+def refresh(path: Path) -> None:
+    """Executes the notebook at `path` from top to bottom and stores it there with its outputs."""
+    notebook = nbformat.read(path, as_version=4)
+    execute(notebook, path.parent)
+    path.write_text(nbformat.writes(normalise(notebook)) + "\n", encoding="utf-8")
+
+
+def execute(notebook: NotebookNode, folder: Path) -> None:
+    """Executes `notebook` in a fresh kernel that knows nothing of the user's IPython profile."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+            cell.execution_count = None
+    notebook.metadata.kernelspec = METADATA["kernelspec"]
+    client = NotebookClient(
+        notebook,
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--log-level=ERROR"],
+        coalesce_streams=True,  # how the kernel cuts a stream up is a matter of timing
+        record_timing=False,
+        store_widget_state=False,
+    )
+    with tempfile.TemporaryDirectory() as profile:
+        client.execute(env={**os.environ, "IPYTHONDIR": profile})
+
+
+def normalise(notebook: NotebookNode) -> NotebookNode:
+    """Returns `notebook` without what differs from run to run and from machine to machine."""
+    cells = []
+    for position, cell in enumerate(notebook.cells, start=1):
+        cell = cell | {"id": f"cell-{position:02}"}
+        cell["metadata"] = {
+            key: value
+            for key, value in cell["metadata"].items()
+            if key not in VOLATILE_CELL_METADATA
+        }
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [
+                normal for output in cell["outputs"] if (normal := normalise_output(output))
+            ]
+        cells.append(cell)
+    return nbformat.from_dict(
+        {"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
+    )
+
+
+def normalise_output(output: NotebookNode) -> dict[str, object] | None:
+    """Returns the output as it is to be stored, or None where nothing of it remains."""
+    if output.output_type == "error":
+        # The frames of a traceback name files of this machine; its last entry is the message.
+        return output | {"traceback": output.traceback[-1:]}
+    if "data" in output:
+        # A stored view without its widget shows "model not found" on opening, so that only the
+        # picture beside it is stored, which is there everywhere.
+        data = {mime: value for mime, value in output.data.items() if mime != WIDGET_VIEW}
+        return output | {"data": data} if data else None
+    return output
+
+
+def main(names: list[str]) -> None:
+    for path in find_notebooks(names):
+        print(path.relative_to(NOTEBOOKS), flush=True)
+        refresh(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
