@@ -1,0 +1,47 @@
+"""What can go wrong, each with its remedy.
+
+::
+
+    AutogradVizError
+    ├── NotATensorError (TypeError)      something that is not a tensor was given
+    ├── NoGraphError (ValueError)        the tensor has no autograd graph
+    ├── GradError (ValueError)           the gradient to start from is missing or does not fit
+    ├── GraphFreedError (RuntimeError)   the backward pass needs values that were freed
+    └── LayoutError (RuntimeError)       a picture could not be laid out
+        ├── EngineNotFoundError          neither Graphviz engine runs here
+        └── LayoutTooLargeError          the layout would take too long
+
+Every message says what was given, what was wanted, and the line to type.
+"""
+
+
+class AutogradVizError(Exception):
+    """The base of all errors of this package."""
+
+
+class NotATensorError(AutogradVizError, TypeError):
+    """Something that is not a tensor was given where a tensor is wanted."""
+
+
+class NoGraphError(AutogradVizError, ValueError):
+    """The tensor has no autograd graph: autograd recorded nothing that leads to it."""
+
+
+class GradError(AutogradVizError, ValueError):
+    """The gradient that a backward pass starts from is missing or does not fit the output."""
+
+
+class GraphFreedError(AutogradVizError, RuntimeError):
+    """The backward pass needs values that an earlier backward pass has freed."""
+
+
+class LayoutError(AutogradVizError, RuntimeError):
+    """A picture could not be laid out."""
+
+
+class EngineNotFoundError(LayoutError):
+    """Neither of the two Graphviz engines runs here."""
+
+
+class LayoutTooLargeError(LayoutError):
+    """The layout would take too long."""
