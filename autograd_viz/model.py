@@ -1,0 +1,330 @@
+"""The data: a graph as autograd recorded it, a backward pass as it ran, both by variable.
+
+Plain frozen data with no torch in it; `capture`, `record` and `transforms` fill it, the views read
+it. The words are PyTorch's (`torch.autograd.graph`): node, next_functions, grad_inputs,
+grad_outputs, leaf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import graphviz
+    from torch import Tensor
+
+    from autograd_viz.picture import Drawing
+
+
+class Shown:
+    """Shows itself as a picture: in a notebook, in a terminal, in a file.
+
+    The one place where data reaches up to the drawing, and only when it is displayed.
+    """
+
+    def picture(self, **options: Any) -> Drawing:
+        """The picture of this object; `autograd_viz.show.picture` lists the options."""
+        from autograd_viz import show
+
+        return show.picture(self, **options)
+
+    def save(self, path: str | Path, **options: Any) -> Path:
+        """Write the picture to `path`; its ending (.svg, .pdf, .png) says in which format."""
+        from autograd_viz import show
+
+        return show.save(self.picture(**options), path)
+
+    def __str__(self) -> str:
+        return self.picture().words
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from autograd_viz import show
+
+        return show.mimebundle(self.picture())
+
+
+class Output(NamedTuple):
+    """One output of a node's forward operation; the gradient that arrives for it has its shape."""
+
+    shape: tuple[int, ...]
+    dtype: str  # "float32"
+    device: str  # "cpu"
+    label: str | None = None  # the name under which the reader knows it
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A gradient function, or the place where a leaf's gradient accumulates."""
+
+    id: int  # position in the walk from the output, breadth first; 0 is the root
+    kind: Literal["function", "accumulate"]
+    name: str  # PyTorch's: "MulBackward0", "AccumulateGrad"
+    outputs: tuple[Output, ...]  # of the forward operation, one a slot
+    inputs: int = 0  # of the forward operation, those that need no gradient included
+    constants: Mapping[str, float] = field(
+        default_factory=dict, hash=False
+    )  # numbers the operation saved
+    custom: bool = False  # the backward of a torch.autograd.Function
+
+    @property
+    def label(self) -> str | None:
+        """The reader's name for what the node computes; several outputs are joined by commas."""
+        return ", ".join(output.label for output in self.outputs if output.label) or None
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Shape of the first output, None where PyTorch keeps none."""
+        return self.outputs[0].shape if self.outputs else None
+
+    @property
+    def dtype(self) -> str | None:
+        """Data type of the first output, as in `"float32"`."""
+        return self.outputs[0].dtype if self.outputs else None
+
+    @property
+    def device(self) -> str | None:
+        """Device of the first output, as in `"cpu"`."""
+        return self.outputs[0].device if self.outputs else None
+
+
+class Edge(NamedTuple):
+    """Where a gradient goes.
+
+    `grad_inputs[input_index]` of the source's step arrives at `grad_outputs[output_nr]` of the
+    target's.
+    """
+
+    source: int
+    input_index: int
+    target: int
+    output_nr: int
+
+
+class Slot(NamedTuple):
+    """One output of one node: what a tensor's (grad_fn, output_nr) is in PyTorch."""
+
+    node: int
+    output_nr: int
+
+
+@dataclass(frozen=True)
+class Graph(Shown):
+    """The autograd graph of one or several outputs.
+
+    It keeps the nodes of PyTorch alive, as the output tensor itself does.
+
+    >>> import torch, autograd_viz as av
+    >>> a = torch.tensor(2.0, requires_grad=True)
+    >>> graph = av.graph(a * a)
+    >>> [node.name for node in graph.nodes]
+    ['MulBackward0', 'AccumulateGrad']
+    >>> graph.edges  # both factors are a: two edges
+    (Edge(source=0, input_index=0, target=1, output_nr=0),
+     Edge(source=0, input_index=1, target=1, output_nr=0))
+    """
+
+    nodes: Sequence[Node]
+    edges: Sequence[Edge]
+    outputs: tuple[Slot, ...]  # where the walk began, one a given tensor
+    values: Mapping[Slot, Tensor] = field(
+        compare=False
+    )  # copies, of the named tensors and of the leaves
+
+    @property
+    def root(self) -> Node:
+        """The node of the (first) output."""
+        return self.nodes[self.outputs[0].node]
+
+    @cached_property
+    def leaves(self) -> tuple[Node, ...]:
+        """The nodes that add into a leaf's `.grad`, in the order of the walk."""
+        return tuple(node for node in self.nodes if node.kind == "accumulate")
+
+    @cached_property
+    def out_edges(self) -> tuple[tuple[Edge, ...], ...]:
+        """For each node the edges that its grad_inputs leave by."""
+        return _grouped(self.edges, len(self.nodes), by=0)
+
+    @cached_property
+    def in_edges(self) -> tuple[tuple[Edge, ...], ...]:
+        """For each node the edges by which its grad_outputs arrive."""
+        return _grouped(self.edges, len(self.nodes), by=2)
+
+    def variables(self, open: str | Iterable[str] = ()) -> Variables:
+        """The same computation at variable level: one oval a named variable.
+
+        `open` names the variables whose inner operations are shown one by one.
+        """
+        from autograd_viz import transforms
+
+        return transforms.by_variable(self, open=open)
+
+    @property
+    def dot(self) -> graphviz.Digraph:
+        """The graph as a `graphviz.Digraph`, for a styling of your own."""
+        from autograd_viz import dot
+
+        return dot.digraph(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One node's run in a backward pass. Tensors are copies; None is PyTorch's "no gradient"."""
+
+    node: int
+    grad_outputs: tuple[Tensor | None, ...]  # what arrived, after the hooks on its way
+    grad_inputs: tuple[Tensor | None, ...]  # the vector-Jacobian products that left; () for a leaf
+    leaf: Tensor | None = None  # the tensor itself, for an AccumulateGrad node
+    contributions: tuple[
+        Tensor, ...
+    ] = ()  # for a leaf: what each edge brought, in order of arrival
+
+
+@dataclass(frozen=True, eq=False)
+class Trace(Shown):
+    """One real backward pass, in the order in which the engine ran it.
+
+    >>> import torch, autograd_viz as av
+    >>> a = torch.tensor(2.0, requires_grad=True)
+    >>> trace = av.trace(a * a)
+    >>> [(trace.graph.nodes[step.node].name, step.grad_outputs) for step in trace.steps]
+    [('MulBackward0', (tensor(1.),)), ('AccumulateGrad', (tensor(4.),))]
+    >>> trace.steps[1].contributions
+    (tensor(2.), tensor(2.))
+    """
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    leaf_grads: tuple[tuple[Tensor, Tensor | None], ...]  # (leaf, its gradient); None: not reached
+    starts: tuple[Tensor, ...]  # the gradient that each output began with
+    local: Mapping[Edge, float]  # local derivative along an edge, where both ends are scalars
+
+    @cached_property
+    def step_of(self) -> Mapping[int, int]:
+        """Node id -> position of its step; a node that is missing was not reached."""
+        return {step.node: position for position, step in enumerate(self.steps)}
+
+    def sent(self, edge: Edge) -> Tensor | None:
+        """What went along an edge: None if nothing did, or PyTorch's None."""
+        position = self.step_of.get(edge.source)
+        return None if position is None else self.steps[position].grad_inputs[edge.input_index]
+
+    def arrived(self, slot: Slot) -> Tensor | None:
+        """The gradient at a node's output, after the hooks on its way; None if none arrived."""
+        position = self.step_of.get(slot.node)
+        return None if position is None else self.steps[position].grad_outputs[slot.output_nr]
+
+    def before_hooks(self, slot: Slot) -> Tensor | None:
+        """What was sent to a node's output, if a hook then made something else of it; else None."""
+        after = self.arrived(slot)
+        sent = [
+            self.sent(edge)
+            for edge in self.graph.in_edges[slot.node]
+            if edge.output_nr == slot.output_nr
+        ]
+        sent += [
+            start
+            for start, output in zip(self.starts, self.graph.outputs, strict=True)
+            if output == slot
+        ]
+        present = [value for value in sent if value is not None]
+        if after is None or not present:
+            return None
+        before = sum(present[1:], start=present[0])
+        # The engine adds in its own order, so the last digits may differ without any hook.
+        return None if before.allclose(after, rtol=1e-3, equal_nan=True) else before
+
+    def variables(self, open: str | Iterable[str] = ()) -> Variables:
+        """The same backward pass at variable level: one oval a named variable.
+
+        `open` names the variables whose inner operations are shown one by one.
+        """
+        from autograd_viz import transforms
+
+        return transforms.by_variable(self.graph, self, open=open)
+
+
+class Link(NamedTuple):
+    """How one variable enters another: all paths between the two that meet no third variable."""
+
+    source: int  # the variable computed; where the gradient comes from
+    target: int  # the variable it is computed from; where the gradient goes to
+    arrivals: tuple[Edge, ...]  # the edges of the graph that end in the target
+    local: float | None  # the local derivative, d source / d target; None if not a known scalar
+    contribution: Tensor | None  # what the source contributes to the target's gradient
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A value of the computation that has a name, or that several others are made from."""
+
+    id: int  # position in Variables.nodes
+    node: int  # the graph's node that computes it, or that accumulates its gradient
+    name: str | None  # the reader's, None for an unnamed intermediate
+    expression: str  # "log2(a) * log2(b)"; equal to the name for a leaf
+    is_leaf: bool
+    members: tuple[int, ...]  # ids of the graph's nodes that compute it, its own first
+
+    @property
+    def title(self) -> str:
+        """The name, or else the expression."""
+        return self.name or self.expression
+
+
+@dataclass(frozen=True, eq=False)
+class Variables(Shown):
+    """A computation at variable level; shows as the backward pass if one was recorded.
+
+    >>> import torch, autograd_viz as av
+    >>> a = torch.tensor(2.0, requires_grad=True)
+    >>> d = torch.log2(a) * 3
+    >>> [(variable.name, variable.expression) for variable in av.graph(d).variables().nodes]
+    [('a', 'a'), ('d', 'log2(a) * 3')]
+    """
+
+    graph: Graph
+    trace: Trace | None
+    nodes: tuple[Variable, ...]  # in an order of computation
+    links: tuple[Link, ...]
+    opened: tuple[str, ...] = ()  # variables whose inner operations are shown
+    focus: str | None = None  # the variable of which alone the details are shown
+
+    @property
+    def root(self) -> Variable:
+        """The variable of the (first) output."""
+        node = self.graph.outputs[0].node
+        return next((variable for variable in self.nodes if variable.node == node), self.nodes[-1])
+
+    def open(self, *names: str) -> Variables:
+        """Show the operations inside these variables one by one, as variables without a name."""
+        return (self.trace or self.graph).variables(open=(*self.opened, *names))
+
+    def details(self, name: str) -> Variables:
+        """Only the operations inside one variable, down to what it is made from."""
+        from autograd_viz import transforms
+
+        return transforms.details(self, name)
+
+    def computation(self, **options: Any) -> Drawing:
+        """Forward: each variable's expression over its value. `frame` counts from 1."""
+        return self.picture(view="computation", **options)
+
+    def derivatives(self, **options: Any) -> Drawing:
+        """Forward, with the local derivative on each edge (from a trace)."""
+        return self.picture(view="derivatives", **options)
+
+    def backward(self, **options: Any) -> Drawing:
+        """Backward (from a trace): the arriving gradient under each rule. `frame` counts from 1."""
+        return self.picture(view="backward", **options)
+
+
+def _grouped(edges: Iterable[Edge], count: int, by: int) -> tuple[tuple[Edge, ...], ...]:
+    groups: list[list[Edge]] = [[] for _ in range(count)]
+    for edge in edges:
+        groups[edge[by]].append(edge)
+    return tuple(map(tuple, groups))

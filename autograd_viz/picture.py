@@ -1,0 +1,100 @@
+"""What is to be drawn: boxes with text and arrows between them, with no coordinates yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from autograd_viz.model import Shown
+from autograd_viz.typeset import Line
+
+Theme = Literal["auto", "light", "dark"]
+Engine = Literal["auto", "wasm", "dot"]
+Mark = Literal["leaf", "empty", "alarm", "hidden"]
+THEMES: tuple[Theme, ...] = ("auto", "light", "dark")
+ENGINES: tuple[Engine, ...] = ("auto", "wasm", "dot")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How pictures are drawn, whatever they show."""
+
+    theme: Theme = "auto"  # "auto" follows the page that shows the picture
+    engine: Engine = "auto"  # of the layout
+
+
+@dataclass(frozen=True)
+class Box:
+    """A shape with lines of text: an oval, with a rule between `upper` and `lower`, or another."""
+
+    id: str
+    shape: Literal["oval", "rect", "more"]  # "more" stands for what is left out
+    upper: tuple[Line, ...]
+    lower: tuple[Line, ...] | None = None  # None: no rule; (): a rule with nothing below it yet
+    reserve: tuple[Line, ...] = ()  # what `lower` will hold in the last frame: it keeps its size
+    marks: tuple[Mark, ...] = ()
+    data: Mapping[str, int] = field(default_factory=dict)  # what it stands for: {"node": 3}
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """An arrow between two boxes, by their ids."""
+
+    source: str
+    target: str
+    hidden: bool = False
+
+
+class Drawing(Shown):
+    """What has been made ready to draw."""
+
+    title: str
+    words: str  # the same in words: for terminals, screen readers, and to compare by
+
+    @property
+    def svg(self) -> str:
+        """The drawing as the text of an SVG file."""
+        from autograd_viz import svg
+
+        return svg.draw(self)
+
+    def picture(self, **options: Any) -> Drawing:
+        """The drawing itself; it has no options left."""
+        if options:
+            raise TypeError(f"a finished drawing takes no options, but was given {sorted(options)}")
+        return self
+
+
+@dataclass(frozen=True)
+class Picture(Drawing):
+    """Boxes and arrows, and what stands around them."""
+
+    title: str
+    words: str
+    boxes: tuple[Box, ...]
+    arrows: tuple[Arrow, ...]
+    upward: bool = False  # arrows point up, from input to result
+    statements: tuple[tuple[str, bool], ...] = ()  # program lines at the side; False: not yet shown
+    notes: tuple[str, ...] = ()
+    legend: Mapping[str, str] = field(default_factory=dict)  # "oval", "leaf", ... -> meaning
+    style: Style = Style()
+
+
+@dataclass(frozen=True)
+class Strip(Drawing):
+    """Frames of one drawing side by side, like the pages of a deck."""
+
+    title: str
+    words: str
+    frames: tuple[Picture, ...]
+    columns: int = 2
+
+
+def strip(title: str, frames: Sequence[Picture], columns: int = 2) -> Strip:
+    """Put frames side by side, `columns` of them in a row."""
+    words = "\n\n".join(
+        f"Frame {number} of {len(frames)}\n{frame.words}"
+        for number, frame in enumerate(frames, start=1)
+    )
+    return Strip(title, words, tuple(frames), columns)

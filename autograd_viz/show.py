@@ -1,0 +1,119 @@
+"""How results show themselves: pictures for what is displayed, mimebundles, and files."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from autograd_viz import functions_view, variables_view
+from autograd_viz.model import Graph, Trace, Variables
+from autograd_viz.picture import ENGINES, THEMES, Drawing, Engine, Style, Theme
+
+_OPTIONS: dict[type, tuple[str, ...]] = {
+    Graph: ("limit",),
+    Trace: ("limit",),
+    Variables: ("view", "frame", "columns"),
+}
+FORMATS = (".svg", ".pdf", ".png")
+PIXELS_PER_INCH = 192.0  # of a PNG: twice the picture's own size, for projectors
+
+
+def picture(
+    shown: object, *, theme: Theme = "auto", engine: Engine = "auto", **options: Any
+) -> Drawing:
+    """Return the picture of a Graph, a Trace or its variables.
+
+    Args:
+        shown: what is to be seen.
+        theme: "light", "dark", or "auto" to follow the page that shows the picture.
+        engine: the layout's: "wasm" (the same on every machine), "dot" (an installed Graphviz), or
+            "auto" for the first that runs.
+        options: for a Graph or a Trace `limit`, the number of nodes drawn; for variables `view`
+            ("computation", "derivatives", "backward"), `frame` (a number from 1, or "all") and
+            `columns`, how many of all frames stand in a row.
+
+    Raises:
+        ValueError: an option has a value that it cannot have.
+        TypeError: there is no such option.
+    """
+    _one_of("theme", theme, THEMES)
+    _one_of("engine", engine, ENGINES)
+    _known(shown, options)
+    style = Style(theme, engine)
+    match shown:
+        case Graph():
+            return functions_view.functions(shown, style=style, **options)
+        case Trace():
+            return functions_view.functions(shown.graph, shown, style=style, **options)
+        case Variables():
+            return variables_view.variables(shown, style=style, **options)
+    raise TypeError(f"there is no picture of a {type(shown).__name__}")
+
+
+def _one_of(name: str, given: object, wanted: tuple[str, ...]) -> None:
+    if given not in wanted:
+        raise ValueError(f"{name}={given!r}: give one of {', '.join(map(repr, wanted))}")
+
+
+def _known(shown: object, options: Mapping[str, object]) -> None:
+    known = _OPTIONS.get(type(shown), ())
+    for name in options:
+        if name not in known:
+            kind = type(shown).__name__
+            remedy = f"its options are {', '.join(('theme', 'engine', *known))}"
+            if name in _OPTIONS[Variables]:
+                remedy += f"; its variables have {name}: .variables().picture({name}=...)"
+            raise TypeError(f"the picture of a {kind} has no option {name!r}; {remedy}")
+
+
+def mimebundle(shown: Drawing) -> dict[str, str]:
+    """The picture for a notebook: as SVG, as an image for untrusted notebooks, and in words."""
+    drawing = shown.svg
+    encoded = base64.b64encode(drawing.encode()).decode()
+    alt = html.escape(shown.words if len(shown.words) < 2000 else shown.title, quote=True)
+    return {
+        "image/svg+xml": drawing,
+        "text/html": f'<img src="data:image/svg+xml;base64,{encoded}" alt="{alt}">',
+        "text/plain": shown.words,
+    }
+
+
+def save(shown: Drawing, path: str | Path) -> Path:
+    """Write a picture to a file and return its path.
+
+    PNG and PDF are made by Typst with the fonts in its wheel, so they look the same everywhere.
+
+    Raises:
+        ValueError: the path ends in none of .svg, .pdf, .png.
+    """
+    path = Path(path)
+    ending = path.suffix.lower()
+    if ending not in FORMATS:
+        raise ValueError(
+            f"{path.name!r} ends in none of {', '.join(FORMATS)}; the ending names the format: "
+            'save("graph.svg")'
+        )
+    drawing = shown.svg.encode()
+    if ending == ".pdf":
+        drawing = _typst(drawing, "pdf")
+    elif ending == ".png":
+        drawing = _typst(drawing, "png")
+    path.write_bytes(drawing)
+    return path
+
+
+def _typst(drawing: bytes, format: Literal["pdf", "png"]) -> bytes:
+    import tempfile
+
+    import typst
+
+    page = b'#set page(width: auto, height: auto, margin: 0pt)\n#image("picture.svg")'
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "picture.svg").write_bytes(drawing)
+        Path(folder, "page.typ").write_bytes(page)
+        return typst.compile(
+            Path(folder, "page.typ"), format=format, ppi=PIXELS_PER_INCH, ignore_system_fonts=True
+        )

@@ -1,0 +1,400 @@
+"""From a Picture and its layout to SVG, in the look of the lecture's slides.
+
+All text is placed run by run with its width given, so that no font makes it leave its box. Every
+part has a class and says what it stands for (`data-node="3"`), and no part has an id, so that
+several pictures can stand in one page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from xml.sax.saxutils import escape, quoteattr
+
+from autograd_viz import layout
+from autograd_viz.picture import Box, Drawing, Picture, Strip
+from autograd_viz.typeset import (
+    AXIS,
+    FRACTION_PAD,
+    SMALLER,
+    Frac,
+    Line,
+    Run,
+    Size,
+    glyphs,
+    measure,
+    width,
+)
+
+FONT = 18.0  # pixels
+LEADING = 5.0  # between two lines of a box
+MARGIN = 14.0
+SMALL = 14.0  # font of the legend and the notes
+HEAD = 9.0  # length of an arrow's head
+ORDERED = 40  # boxes up to which operands keep their order, left to right
+
+_FAMILIES = {
+    "text": "'Times New Roman', 'Liberation Serif', 'Libertinus Serif', serif",
+    "math": "'Times New Roman', 'Liberation Serif', 'Libertinus Serif', serif",
+    "code": "'DejaVu Sans Mono', Menlo, Consolas, monospace",
+}
+_LIGHT = {
+    "paper": "#ffffff", "ink": "#1b1b1b", "soft": "#4a535e",
+    "oval": "#e8f1fb", "oval-line": "#14507f", "leaf": "#e2f3ea", "leaf-line": "#0b6e4f",
+    "rect": "#fff4dc", "rect-line": "#a35200", "alarm": "#fde4e7", "alarm-line": "#b3001b",
+}  # fmt: skip
+_DARK = {
+    "paper": "#14171c", "ink": "#f4f4f4", "soft": "#b4bdc8",
+    "oval": "#15304a", "oval-line": "#7db8ee", "leaf": "#10392c", "leaf-line": "#5fd0a5",
+    "rect": "#3b2b0b", "rect-line": "#f0b350", "alarm": "#4a1420", "alarm-line": "#ff8a9b",
+}  # fmt: skip
+
+
+def draw(drawing: Drawing) -> str:
+    """A picture or a strip of pictures as the text of an SVG file."""
+    match drawing:
+        case Picture():
+            parts, wide, high = _body(drawing)
+            theme = drawing.style.theme
+        case Strip():
+            parts, wide, high = _frames(drawing)
+            theme = drawing.frames[0].style.theme
+        case _:
+            raise TypeError(f"a {type(drawing).__name__} cannot be drawn")
+    return _document(parts, wide, high, drawing.title, drawing.words, theme)
+
+
+def _frames(strip: Strip) -> tuple[list[str], float, float]:
+    """The frames side by side, each under its number."""
+    drawn = [_body(frame, legend=False) for frame in strip.frames]
+    columns = max(1, min(strip.columns, len(drawn)))
+    cell_wide = max((wide for _, wide, _ in drawn), default=0.0)
+    cell_high = max((high for _, _, high in drawn), default=0.0) + SMALL
+    parts: list[str] = []
+    for number, (body, wide, _) in enumerate(drawn):
+        row, column = divmod(number, columns)
+        x, y = column * (cell_wide + MARGIN), row * (cell_high + MARGIN)
+        caption = f"frame {number + 1} of {len(drawn)}"
+        parts.append(f'<g transform="translate({_n(x)} {_n(y)})">')
+        parts.append(
+            f'<rect class="av-frame" x="{_n(MARGIN / 2)}" y="{_n(MARGIN / 2)}" '
+            f'width="{_n(cell_wide)}" height="{_n(cell_high)}" rx="6"/>'
+        )
+        parts.extend(_text((Run(caption),), MARGIN, MARGIN + SMALL * 0.8, SMALL, "av-soft"))
+        parts.append(
+            f'<g transform="translate({_n((cell_wide - wide) / 2 + MARGIN / 2)} {_n(SMALL)})">'
+        )
+        parts.extend(body)
+        parts.append("</g></g>")
+    rows = math.ceil(len(drawn) / columns)
+    wide, high = columns * (cell_wide + MARGIN), rows * (cell_high + MARGIN)
+    return parts, *_below(parts, strip.frames[-1], wide, high + MARGIN)
+
+
+def _document(
+    body: Iterable[str], wide: float, high: float, title: str, description: str, theme: str
+) -> str:
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="av av-{theme}" role="img" '
+            f'aria-label={quoteattr(_legal(title))} width="{_n(wide)}" height="{_n(high)}" '
+            f'viewBox="0 0 {_n(wide)} {_n(high)}">',
+            f"<title>{escape(_legal(title))}</title>",
+            f"<desc>{escape(_legal(description))}</desc>",
+            f"<style>{_css(theme)}</style>",
+            f'<rect class="av-paper" width="{_n(wide)}" height="{_n(high)}" rx="6"/>',
+            *body,
+            "</svg>",
+            "",
+        ]
+    )
+
+
+def _css(theme: str) -> str:
+    if theme == "auto":
+        dark = _rules(".av-auto", _DARK)
+        return f"{_rules('.av-auto', _LIGHT)}@media (prefers-color-scheme: dark){{{dark}}}"
+    return _rules(f".av-{theme}", _DARK if theme == "dark" else _LIGHT)
+
+
+def _rules(scope: str, colour: dict[str, str]) -> str:
+    rules = {
+        ".av-paper": f"fill:{colour['paper']}",
+        "text": f"fill:{colour['ink']}",
+        ".av-soft": f"fill:{colour['soft']}",
+        ".av-oval": f"fill:{colour['oval']};stroke:{colour['oval-line']};stroke-width:1.6",
+        ".av-rect": f"fill:{colour['rect']};stroke:{colour['rect-line']};stroke-width:1.6",
+        ".av-leaf": f"fill:{colour['leaf']};stroke:{colour['leaf-line']};stroke-width:1.6",
+        ".av-ring": f"fill:none;stroke:{colour['leaf-line']};stroke-width:1.2",
+        ".av-empty": f"fill:{colour['paper']};stroke-dasharray:5 4",
+        ".av-alarm": f"fill:{colour['alarm']};stroke:{colour['alarm-line']};stroke-width:4",
+        ".av-rule": f"stroke:{colour['soft']};stroke-width:1.2",
+        ".av-bar": f"stroke:{colour['ink']};stroke-width:1",
+        ".av-arrow": f"fill:none;stroke:{colour['ink']};stroke-width:1.5",
+        ".av-head": f"fill:{colour['ink']}",
+        ".av-frame": f"fill:none;stroke:{colour['soft']};stroke-width:1",
+        ".av-more": "fill:none",
+    }
+    return "".join(f"{scope} {selector}{{{rule}}}" for selector, rule in rules.items())
+
+
+def _body(picture: Picture, legend: bool = True) -> tuple[list[str], float, float]:
+    """The parts of a picture, and the room that they take."""
+    sizes = {box.id: _box_size(box) for box in picture.boxes}
+    # Results stand above inputs in every view, so that a computation has one layout both ways.
+    downward = [
+        (arrow.target, arrow.source) if picture.upward else (arrow.source, arrow.target)
+        for arrow in picture.arrows
+    ]
+    placed = layout.place(
+        sizes,
+        downward,
+        ovals=[box.id for box in picture.boxes if box.shape == "oval"],
+        ordered=len(sizes) <= ORDERED,
+        engine=picture.style.engine,
+    )
+    parts: list[str] = [f'<g transform="translate({_n(MARGIN)} {_n(MARGIN)})">']
+    for arrow, points in zip(picture.arrows, placed.arrows, strict=True):
+        if not arrow.hidden:
+            parts.append(_arrow(points[::-1] if picture.upward else points))
+    for box in picture.boxes:
+        if "hidden" not in box.marks:
+            place = placed.boxes[box.id]
+            parts.extend(_box(box, place.x, place.y, *sizes[box.id]))
+    parts.append("</g>")
+    wide, high = placed.width + 2 * MARGIN, placed.height + 2 * MARGIN
+    if picture.statements:
+        wide, high = _beside(parts, picture.statements, wide, high)
+    if legend and (picture.legend or picture.notes):
+        wide, high = _below(parts, picture, wide, high)
+    return parts, wide, high
+
+
+# Boxes
+
+
+def _block(*blocks: Sequence[Line]) -> Size:
+    """Room for the largest of some blocks of lines; all of its height counts as ascent."""
+    taken = [_lines_size(lines) for lines in blocks]
+    return Size(max(size.width for size in taken), max(size.ascent for size in taken), 0.0)
+
+
+def _lines_size(lines: Sequence[Line]) -> Size:
+    sizes = [measure(line, FONT) for line in lines]
+    high = sum(size.ascent + size.descent for size in sizes) + LEADING * max(0, len(sizes) - 1)
+    return Size(max((size.width for size in sizes), default=0.0), high, 0.0)
+
+
+def _box_size(box: Box) -> tuple[float, float]:
+    upper = _block(box.upper)
+    if box.shape == "more":
+        return upper.width + 10, upper.ascent + 6
+    if box.shape == "rect":
+        return round(max(upper.width + 16, 34), 2), round(upper.ascent + 14, 2)
+    if box.lower is None:
+        wide, reach = upper.width, max(upper.ascent / 2, 13)
+    else:
+        lower = _block(box.lower or ((Run(" "),),), box.reserve)
+        wide, reach = max(upper.width, lower.width), max(upper.ascent, lower.ascent) + 7
+    # An ellipse through the corners of the text: its height is chosen, its width follows.
+    half_high = reach * 1.42 + 2
+    half_wide = (wide / 2 + 5) / math.sqrt(1 - (reach / half_high) ** 2)
+    ring = 5 if "leaf" in box.marks else 0
+    return round(2 * (max(half_wide, half_high) + ring), 2), round(2 * (half_high + ring), 2)
+
+
+def _box(box: Box, x: float, y: float, wide: float, high: float) -> Iterator[str]:
+    data = "".join(f' data-{key}="{value}"' for key, value in box.data.items())
+    yield f'<g class="av-box"{data}>'
+    names = [f"av-{box.shape}", *(f"av-{mark}" for mark in box.marks)]
+    if box.shape == "oval":
+        yield (
+            f'<ellipse class="{" ".join(names)}" cx="{_n(x)}" cy="{_n(y)}" '
+            f'rx="{_n(wide / 2)}" ry="{_n(high / 2)}"/>'
+        )
+        if "leaf" in box.marks:
+            yield (
+                f'<ellipse class="av-ring" cx="{_n(x)}" cy="{_n(y)}" '
+                f'rx="{_n(wide / 2 - 4)}" ry="{_n(high / 2 - 4)}"/>'
+            )
+    elif box.shape == "rect":
+        yield (
+            f'<rect class="{" ".join(names)}" x="{_n(x - wide / 2)}" y="{_n(y - high / 2)}" '
+            f'width="{_n(wide)}" height="{_n(high)}"/>'
+        )
+    if box.lower is None:
+        yield from _lines(box.upper, x, y - _block(box.upper).ascent / 2)
+    else:
+        inset = 4 if "leaf" in box.marks else 0
+        yield (
+            f'<line class="av-rule" x1="{_n(x - wide / 2 + inset)}" y1="{_n(y)}" '
+            f'x2="{_n(x + wide / 2 - inset)}" y2="{_n(y)}"/>'
+        )
+        yield from _lines(box.upper, x, y - 6 - _block(box.upper).ascent)
+        yield from _lines(box.lower, x, y + 7)
+    yield "</g>"
+
+
+def _lines(lines: Sequence[Line], centre: float, top: float) -> Iterator[str]:
+    for line in lines:
+        size = measure(line, FONT)
+        yield from _text(line, centre - size.width / 2, top + size.ascent, FONT)
+        top += size.ascent + size.descent + LEADING
+
+
+# Text
+
+
+def _text(line: Line, x: float, y: float, size: float, name: str = "") -> Iterator[str]:
+    """A line from x on, with its baseline at y."""
+    for part in line:
+        if isinstance(part, Frac):
+            yield from _fraction(part, x, y, size)
+        elif part.text.strip():
+            yield _run(part, x, y, size, name)
+        x += measure((part,), size).width
+
+
+def _run(run: Run, x: float, y: float, size: float, name: str) -> str:
+    text = glyphs(run).strip()
+    x += width(Run(run.text[: len(run.text) - len(run.text.lstrip())], run.style), size)
+    room = width(Run(text, run.style), size)
+    if len(text) > 1:
+        stretch = f' textLength="{_n(room)}" lengthAdjust="spacingAndGlyphs"'
+    else:  # not stretched, so in the middle of its room
+        x, stretch = x + room / 2, ' text-anchor="middle"'
+    style = ' font-style="italic"' if run.style == "math" else ""
+    names = f' class="{name}"' if name else ""
+    return (
+        f'<text{names} x="{_n(x)}" y="{_n(y)}" font-family="{_FAMILIES[run.style]}" '
+        f'font-size="{_n(size)}"{style}{stretch}>{escape(_legal(text))}</text>'
+    )
+
+
+def _fraction(frac: Frac, x: float, y: float, size: float) -> Iterator[str]:
+    small = size * SMALLER
+    above, below = measure(frac.above, small), measure(frac.below, small)
+    room = max(above.width, below.width)
+    left, bar, gap = x + FRACTION_PAD * size, y - AXIS * size, 0.1 * size
+    yield from _text(frac.above, left + (room - above.width) / 2, bar - gap - above.descent, small)
+    yield (
+        f'<line class="av-bar" x1="{_n(left - 1)}" y1="{_n(bar)}" '
+        f'x2="{_n(left + room + 1)}" y2="{_n(bar)}"/>'
+    )
+    yield from _text(frac.below, left + (room - below.width) / 2, bar + gap + below.ascent, small)
+
+
+def _legal(text: str) -> str:
+    """Without the characters that XML forbids."""
+    return "".join(
+        char
+        for char in text
+        if char in "\t\n\r"
+        or "\x20" <= char <= "\ud7ff"
+        or "\ue000" <= char <= "\ufffd"
+        or char > "\uffff"
+    )
+
+
+# Arrows
+
+
+def _arrow(points: Sequence[tuple[float, float]]) -> str:
+    """A spline with a head whose tip is its last point."""
+    (x, y), before = (
+        points[-1],
+        next(
+            (point for point in reversed(points[:-1]) if math.dist(point, points[-1]) > 1e-6),
+            points[0],
+        ),
+    )
+    angle = math.atan2(y - before[1], x - before[0])
+    back = x - HEAD * math.cos(angle), y - HEAD * math.sin(angle)
+    side = HEAD * 0.38
+    corners = [
+        (back[0] - side * math.sin(angle), back[1] + side * math.cos(angle)),
+        (back[0] + side * math.sin(angle), back[1] - side * math.cos(angle)),
+    ]
+    # The line ends inside of the head, or it would blunt the tip.
+    inner = x - 0.7 * HEAD * math.cos(angle), y - 0.7 * HEAD * math.sin(angle)
+    curve = [*points[:-1], inner]
+    path = f"M{_p(curve[0])}C" + " ".join(map(_p, curve[1:]))
+    head = f"M{_p((x, y))}L{_p(corners[0])} {_p(corners[1])}Z"
+    return f'<path class="av-arrow" d="{path}"/><path class="av-head" d="{head}"/>'
+
+
+# Around the drawing
+
+
+def _beside(
+    parts: list[str], statements: Sequence[tuple[str, bool]], wide: float, high: float
+) -> tuple[float, float]:
+    """The program's statements at the right, one below the other."""
+    lines = [(Run(line, "code"),) for line, _ in statements]
+    room = max(measure(line, SMALL).width for line in lines)
+    for number, (line, (_, shown)) in enumerate(zip(lines, statements, strict=True)):
+        if shown:
+            parts.extend(_text(line, wide + MARGIN, MARGIN * 2 + number * SMALL * 1.7, SMALL))
+    return wide + room + 2 * MARGIN, max(high, len(lines) * SMALL * 1.7 + 2 * MARGIN)
+
+
+def _below(parts: list[str], picture: Picture, wide: float, high: float) -> tuple[float, float]:
+    """The legend, wrapped to the picture's width, and the notes."""
+    swatch = 26.0
+    x, y = MARGIN, high + 4
+    least = max(
+        (swatch + 8 + measure((Run(meaning),), SMALL).width for meaning in picture.legend.values()),
+        default=0.0,
+    )
+    wide = max(wide, least + 2 * MARGIN)
+    for kind, meaning in picture.legend.items():
+        room = swatch + 8 + measure((Run(meaning),), SMALL).width
+        if x > MARGIN and x + room > wide - MARGIN:
+            x, y = MARGIN, y + 24
+        parts.append(_swatch(kind, x + swatch / 2, y))
+        parts.extend(_text((Run(meaning),), x + swatch + 8, y + 5, SMALL, "av-soft"))
+        x += room + 22
+    y += 22 if picture.legend else 0
+    for note in picture.notes:
+        for line in _wrapped(note, max(wide, 360) - 2 * MARGIN):
+            parts.extend(_text((Run(line),), MARGIN, y + 5, SMALL, "av-soft"))
+            wide = max(wide, measure((Run(line),), SMALL).width + 2 * MARGIN)
+            y += 20
+    return wide, y + 4
+
+
+def _swatch(kind: str, x: float, y: float) -> str:
+    if kind in ("rect", "empty", "none", "alarm"):
+        names = {
+            "none": "av-rect av-empty",
+            "empty": "av-rect av-empty",
+            "alarm": "av-rect av-alarm",
+        }
+        name = names.get(kind, "av-rect")
+        return f'<rect class="{name}" x="{_n(x - 12)}" y="{_n(y - 7)}" width="24" height="14"/>'
+    if kind == "more":
+        return f'<text class="av-soft" x="{_n(x - 7)}" y="{_n(y + 4)}" font-size="14">…</text>'
+    oval = f'<ellipse class="av-{kind}" cx="{_n(x)}" cy="{_n(y)}" rx="13" ry="8"/>'
+    if kind == "leaf":
+        oval += f'<ellipse class="av-ring" cx="{_n(x)}" cy="{_n(y)}" rx="10" ry="5"/>'
+    return oval
+
+
+def _wrapped(note: str, room: float) -> Iterator[str]:
+    line = ""
+    for word in note.split():
+        longer = f"{line} {word}".strip()
+        if line and measure((Run(longer),), SMALL).width > room:
+            yield line
+            longer = word
+        line = longer
+    yield line
+
+
+def _n(value: float) -> str:
+    """A coordinate: two decimals at most, and never -0."""
+    return f"{round(value, 2) + 0.0:g}" if abs(value) < 1e4 else f"{round(value, 2):.2f}"
+
+
+def _p(point: tuple[float, float]) -> str:
+    return f"{_n(point[0])},{_n(point[1])}"

@@ -1,0 +1,168 @@
+"""Values and names as short text that a person can read."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LONGEST = 40  # characters of a name that are shown
+FEW = 4  # elements of a tensor that are shown one by one
+
+
+def number(value: complex) -> str:
+    """A number as PyTorch prints it, whole numbers without decimals.
+
+    >>> number(10.656171), number(2.0), number(4.1433e-05), number(float("nan"))
+    ('10.6562', '2', '4.143e-05', 'NaN')
+    """
+    if isinstance(value, complex):
+        imaginary = number(value.imag)
+        sign = "" if imaginary.startswith("-") else "+"
+        return f"{number(value.real)}{sign}{imaginary}i"
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    if value == int(value) and abs(value) < 1e6:
+        return str(int(value))
+    if 1e-3 <= abs(value) < 1e5:
+        return f"{value:.4f}"
+    return f"{value:.3e}"
+
+
+def shape(size: Sequence[int]) -> str:
+    """A tensor's shape: `3 × 4`; `5 values` for one dimension, `scalar` for none.
+
+    A bare 5 would read as the tensor's value.
+    """
+    if len(size) == 1:
+        return f"{size[0]} value{'s' * (size[0] != 1)}"
+    return " × ".join(map(str, size)) or "scalar"
+
+
+def summary(tensor: Tensor) -> list[str]:
+    """A tensor in one or two short lines: its elements if they are few, else shape and size.
+
+    >>> import torch
+    >>> summary(torch.tensor(2.0)), summary(torch.tensor([1.0, 2.5]))
+    (['2'], ['[1, 2.5000]'])
+    >>> summary(torch.arange(12.0).reshape(3, 4))
+    ['3 × 4, norm 22.4944', 'min 0, max 11']
+    """
+    if tensor.is_meta:
+        return [shape(tensor.shape), "no values (meta)"]
+    if tensor.is_nested:
+        return [f"nested: {tensor.size(0)} tensors", *_extremes(_plain(tensor))]
+    if tensor.layout != _strided():
+        return [f"{shape(tensor.shape)}, sparse", *_extremes(_plain(tensor))]
+    if tensor.ndim == 0:
+        return [number(tensor.item())]
+    if tensor.numel() <= FEW and tensor.ndim == 1:
+        return [_listed(tensor.tolist())]
+    if tensor.numel() == 1:
+        return [f"{shape(tensor.shape)}: {number(tensor.item())}"]
+    if tensor.numel() == 0:
+        return [f"{shape(tensor.shape)}, empty"]
+    values = _plain(tensor)
+    return [f"{shape(tensor.shape)}, norm {number(values.norm().item())}", *_extremes(values)]
+
+
+def _strided() -> object:
+    import torch  # only where a tensor is at hand, so torch is loaded already
+
+    return torch.strided
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """The values in a form that all operations know: strided, and float64 or complex."""
+    values = tensor.detach()
+    if values.is_nested:
+        values = values.values()
+    elif values.layout != _strided():
+        values = values.to_dense()
+    return values if values.is_complex() else values.double()
+
+
+def _extremes(values: Tensor) -> list[str]:
+    if values.is_complex() or values.numel() == 0:
+        return []
+    nans = int(values.isnan().sum())
+    if nans:
+        return [f"{nans} of {values.numel()} are NaN"]
+    return [f"min {number(values.min().item())}, max {number(values.max().item())}"]
+
+
+def _listed(items: Sequence[complex]) -> str:
+    return f"[{', '.join(map(number, items))}]"
+
+
+def alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers, as far as a reader could tell."""
+    if one.is_meta or other.is_meta:
+        return True
+    one, other = _plain(one), _plain(other)
+    return one.shape == other.shape and one.allclose(other.to(one.dtype), rtol=1e-3, equal_nan=True)
+
+
+def trouble(tensor: Tensor) -> str | None:
+    """What is wrong with a tensor's numbers: "NaN" or "inf" if it holds one, else None."""
+    if tensor.is_meta or tensor.numel() == 0:
+        return None
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return None
+    values = _plain(tensor)
+    if bool(values.isnan().any()):
+        return "NaN"
+    return "inf" if bool(values.isinf().any()) else None
+
+
+def clean(name: str, longest: int = LONGEST) -> str:
+    r"""A name on one line and of bounded length, without invisible and direction marks.
+
+    >>> clean("two\nlines"), clean("x" * 50)
+    ('two lines', 'xxxxxxxxxxxxxxxxxxxxxxxxxx…xxxxxxxxxxxxx')
+    """
+    if len(name) > 8 * longest:  # the middle is not shown in any case
+        name = name[: 4 * longest] + name[-4 * longest :]
+    visible = "".join(
+        " " if character.isspace() else character
+        for character in name
+        if character.isspace() or unicodedata.category(character)[0] != "C"
+    )
+    line = " ".join(visible.split())
+    if name and not line:  # it must still be seen that there is one
+        return "…"
+    if len(line) <= longest:
+        return line
+    tail = longest // 3
+    return f"{line[: longest - tail - 1]}…{line[-tail:]}"
+
+
+def joined(items: Sequence[str], separator: str = ", ", most: int = 6) -> str:
+    """Items in a row, of many only the first.
+
+    >>> joined(["a", "b"]), joined(["x"] * 200, most=3)
+    ('a, b', 'x, x, x, … 197 more')
+    """
+    shown = list(items[:most])
+    if len(items) > most:
+        shown.append(f"… {len(items) - most:,} more")
+    return separator.join(shown)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines with aligned columns.
+
+    >>> table([["#", "function"], ["0", "MulBackward0"]])
+    ['#  function', '0  MulBackward0']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,391 @@
+"""The lecture's three pictures at variable level: computation, derivatives, backward pass.
+
+Each may be drawn as one of its frames. The boxes are the same in all frames of a view, so nothing
+moves from one to the next; what a frame does not show yet is hidden.
+"""
+
+from __future__ import annotations
+
+import math as mathematics
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from autograd_viz import text
+from autograd_viz.model import Link, Slot, Variable, Variables
+from autograd_viz.picture import Arrow, Box, Drawing, Mark, Picture, Style, strip
+from autograd_viz.typeset import Line, Run, derivative, math, plain
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+View = Literal["computation", "derivatives", "backward"]
+VIEWS: tuple[View, ...] = ("computation", "derivatives", "backward")
+MOST_TERMS = 3  # contributions that are written out as a sum
+LIMIT = 60  # variables that are drawn; a person cannot read more at once
+
+_TITLES = {
+    "computation": "Computation of {name}",
+    "derivatives": "Local derivatives of the computation of {name}",
+    "backward": "Backward pass from {name}",
+}
+_LEGEND: dict[View, dict[str, str]] = {
+    "computation": {"oval": "how a variable is computed, and its value", "leaf": "leaf: an input"},
+    "derivatives": {
+        "oval": "how a variable is computed, and its value",
+        "leaf": "leaf: an input",
+        "rect": "local derivative",
+    },
+    "backward": {
+        "oval": "a variable, and the gradient that arrives",
+        "leaf": "leaf: its gradient is the sum of what arrives",
+        "rect": "local derivative",
+        "empty": "no gradient reaches it",
+        "alarm": "NaN or inf",
+    },
+}
+
+
+def variables(
+    shown: Variables,
+    *,
+    view: View | None = None,
+    frame: int | Literal["all"] | None = None,
+    style: Style | None = None,
+    columns: int = 2,
+) -> Drawing:
+    """Draw a computation by variable, whole or as one of its frames (counted from 1).
+
+    `frame="all"` puts all frames side by side, `columns` of them in a row.
+    """
+    view = view or ("computation" if shown.trace is None else "backward")
+    if view not in VIEWS:
+        raise ValueError(f"there is no view {view!r}; give one of {', '.join(map(repr, VIEWS))}")
+    if view != "computation" and shown.trace is None:
+        raise ValueError(
+            f'the view "{view}" needs a backward pass, and av.graph() runs none; '
+            f"trace the output instead: av.trace(e).variables().{view}()"
+        )
+    drawing = _Drawing(shown, view)
+    if frame is None:
+        return drawing.picture(drawing.last, style)
+    if frame == "all":
+        frames = [drawing.picture(number, style) for number in range(1, drawing.last + 1)]
+        return strip(drawing.title, frames, columns)
+    if not isinstance(frame, int) or not 1 <= frame <= drawing.last:
+        raise ValueError(
+            f"frame={frame!r}: this view has the frames 1 to {drawing.last}; "
+            'frame="all" shows them side by side'
+        )
+    return drawing.picture(frame, style)
+
+
+class _Drawing:
+    """One view: which frame each part first appears in, and the boxes that show it."""
+
+    def __init__(self, shown: Variables, view: View) -> None:
+        self.shown, self.view = shown, view
+        self.trace = shown.trace
+        self.nodes = shown.nodes[-LIMIT:]  # the last ones are nearest to the output
+        first = self.nodes[0].id
+        self.links = tuple(
+            link for link in shown.links if link.target >= first and link.source >= first
+        )
+        self.into: dict[int, list[Link]] = defaultdict(list)
+        self.outof: dict[int, list[Link]] = defaultdict(list)
+        for link in self.links:
+            self.into[link.target].append(link)
+            self.outof[link.source].append(link)
+        self.appears = self._appearances()
+        self.last = max(self.appears.values())
+
+    @property
+    def title(self) -> str:
+        if self.shown.focus:
+            return f"Details for {text.clean(self.shown.focus)}"
+        return _TITLES[self.view].format(name=self._output_name(self.shown))
+
+    def picture(self, frame: int, style: Style | None) -> Picture:
+        boxes = [self._oval(variable, frame) for variable in reversed(self.nodes)]
+        arrows: list[Arrow] = []
+        for number, link in enumerate(self.links):
+            arrows += self._arrows(number, link, frame)
+            if self.view != "computation":
+                boxes.append(self._rectangle(number, link, frame))
+        left_out = len(self.shown.nodes) - len(self.nodes)
+        notes = (
+            [f"{left_out:,} of {len(self.shown.nodes):,} variables are left out."]
+            if left_out
+            else []
+        )
+        if any("?" in variable.expression for variable in self.nodes):
+            notes.append("?: an input that needs no gradient; the graph does not keep it.")
+        return Picture(
+            title=self.title,
+            words="\n".join([self.title, *self._table(frame), *notes]),
+            boxes=tuple(boxes),
+            arrows=tuple(arrows),
+            upward=self.view != "backward",
+            statements=self._statements(frame),
+            notes=tuple(notes),
+            legend=self._legend(boxes),
+            style=style or Style(),
+        )
+
+    # Frames. The keys are a variable's id, or (link number, 0 for its first half and 1 for the othe
+
+    def _appearances(self) -> dict[object, int]:
+        if self.view == "backward":
+            return self._backward_appearances()
+        appears: dict[object, int] = {}
+        frame = 1
+        for variable in self.nodes:
+            if not variable.is_leaf:
+                frame += 1
+            appears[variable.id] = 1 if variable.is_leaf else frame
+        return appears
+
+    def _backward_appearances(self) -> dict[object, int]:
+        """Wave by wave: arrows into the rectangles, then on into the ovals; the leaves one by one.
+
+        The leaves come last and from the last to the first, as on the lecture's slides.
+        """
+        inner = [variable for variable in self.nodes if not variable.is_leaf]
+        wave: dict[int, int] = {}
+        for variable in reversed(inner):  # results before what they are made from
+            wave[variable.id] = 1 + max(
+                (wave[link.source] for link in self.into[variable.id]), default=-1
+            )
+        groups: dict[int, list[int]] = defaultdict(list)
+        for variable in inner:
+            groups[wave[variable.id]].append(variable.id)
+        order = [groups[number] for number in sorted(groups)]
+        order += [[variable.id] for variable in reversed(self.nodes) if variable.is_leaf]
+        number = {link: position for position, link in enumerate(self.links)}
+        appears: dict[object, int] = {}
+        frame = -1
+        for group in order:
+            frame += 2
+            for target in group:
+                appears[target] = frame
+                for link in self.into[target]:
+                    appears[number[link], 0], appears[number[link], 1] = frame - 1, frame
+        return appears
+
+    def _arrows(self, number: int, link: Link, frame: int) -> list[Arrow]:
+        source, target, middle = (
+            f"variable-{link.source}",
+            f"variable-{link.target}",
+            f"link-{number}",
+        )
+        if self.view == "computation":
+            return [Arrow(target, source, hidden=self.appears[link.source] > frame)]
+        if self.view == "derivatives":
+            hidden = self.appears[link.source] > frame
+            return [Arrow(target, middle, hidden), Arrow(middle, source, hidden)]
+        return [
+            Arrow(source, middle, hidden=self.appears[number, 0] > frame),
+            Arrow(middle, target, hidden=self.appears[number, 1] > frame),
+        ]
+
+    # What stands in the boxes.
+
+    def _oval(self, variable: Variable, frame: int) -> Box:
+        marks: list[Mark] = ["leaf"] if variable.is_leaf else []
+        known = self.appears[variable.id] <= frame
+        lower: tuple[Line, ...] = ()
+        reserve: tuple[Line, ...] = ()
+        if self.view != "backward":
+            upper = (self._definition(variable),)
+            lower = tuple(self._value(variable))
+            if not known:
+                marks.append("hidden")
+        else:
+            upper = (self._heading(variable),)
+            reserve = tuple(self._gradient(variable))
+            if known:
+                lower = reserve
+                arrived = [grad for grad in self._arrived(variable) if grad is not None]
+                if not arrived:
+                    marks.append("empty")
+                elif any(map(text.trouble, arrived)):
+                    marks.append("alarm")
+        data = {"variable": variable.id, "node": variable.node}
+        return Box(f"variable-{variable.id}", "oval", upper, lower, reserve, tuple(marks), data)
+
+    def _definition(self, variable: Variable) -> Line:
+        expression = math(variable.expression)
+        if variable.is_leaf or variable.name is None:
+            return expression
+        return (*math(text.clean(variable.name)), Run(" = "), *expression)
+
+    def _heading(self, variable: Variable) -> Line:
+        """Above the rule in the backward view; with the value too where details are shown."""
+        definition = self._definition(variable)
+        values = self._values(variable)
+        if self.shown.focus and values[0] is not None:
+            return (*definition, Run(f" = {text.summary(values[0])[0]}"))
+        return definition
+
+    def _values(self, variable: Variable) -> list[Tensor | None]:
+        slots = range(len(self.shown.graph.nodes[variable.node].outputs))
+        return [self.shown.graph.values.get(Slot(variable.node, slot)) for slot in slots] or [None]
+
+    def _value(self, variable: Variable) -> list[Line]:
+        node = self.shown.graph.nodes[variable.node]
+        lines: list[Line] = []
+        for output, value in zip(node.outputs, self._values(variable), strict=False):
+            name = math(text.clean(output.label)) if output.label else ()
+            if variable.is_leaf and not name:
+                name = math("leaf")
+            if value is not None:
+                first, *rest = text.summary(value)
+                lines += [
+                    (*name, Run(" = " * bool(name) + first)),
+                    *((Run(line),) for line in rest),
+                ]
+            elif name or len(node.outputs) == 1:
+                shape = text.shape(output.shape) if output.shape else "value not kept"
+                lines.append((*name, Run(": " * bool(name) + shape)))
+        return lines
+
+    def _symbol(self, variable: Variable) -> Line:
+        """What the gradient is called: a fraction where the output is one scalar."""
+        outputs = self.shown.graph.outputs
+        node = self.shown.graph.nodes[outputs[0].node]
+        if (
+            len(outputs) == 1
+            and node.outputs
+            and mathematics.prod(node.outputs[outputs[0].output_nr].shape) == 1
+        ):
+            shown = self.shown
+            whole = (shown.trace or shown.graph).variables() if shown.focus else shown
+            return (derivative(self._output_name(whole), text.clean(variable.title)),)
+        return (Run("grad of "), *math(text.clean(variable.title)))
+
+    def _output_name(self, shown: Variables) -> str:
+        """The name of the output itself, where its operation has several."""
+        node, output_nr = shown.graph.outputs[0]
+        outputs = shown.graph.nodes[node].outputs
+        label = outputs[output_nr].label if outputs else None
+        return text.clean(label or shown.root.title)
+
+    def _arrived(self, variable: Variable) -> list[Tensor | None]:
+        assert self.trace is not None
+        slots = range(len(self.shown.graph.nodes[variable.node].outputs))
+        return [self.trace.arrived(Slot(variable.node, slot)) for slot in slots]
+
+    def _gradient(self, variable: Variable) -> list[Line]:
+        symbol = self._symbol(variable)
+        arrived = self._arrived(variable)
+        if variable.node not in (self.trace.step_of if self.trace else ()):
+            return [(*symbol, Run(": not reached"))]
+        if len(arrived) != 1 or arrived[0] is None:
+            shown = ", ".join("None" if grad is None else text.summary(grad)[0] for grad in arrived)
+            return [(*symbol, Run(f": {shown}"))]
+        total = text.summary(arrived[0])
+        terms = [
+            link.contribution for link in self.into[variable.id] if link.contribution is not None
+        ]
+        if (
+            self.shown.focus
+            and self.shown.nodes[-1].id != variable.id
+            and not self._complete(variable)
+        ):
+            added = text.summary(sum(terms[1:], start=terms[0])) if terms else ["0"]
+            return [(*symbol, Run(f" += {added[0]}")), *((Run(line),) for line in added[1:])]
+        if arrived[0].numel() == 1 and 1 < len(terms) <= MOST_TERMS:
+            total = [f"{' + '.join(text.summary(term)[0] for term in terms)} = {total[0]}"]
+        return [(*symbol, Run(f" = {total[0]}")), *((Run(line),) for line in total[1:])]
+
+    def _complete(self, variable: Variable) -> bool:
+        """Whether all that arrives at the variable comes from what is drawn."""
+        drawn = {node for shown in self.nodes for node in shown.members}
+        return all(edge.source in drawn for edge in self.shown.graph.in_edges[variable.node])
+
+    def _rectangle(self, number: int, link: Link, frame: int) -> Box:
+        source, target = self.shown.nodes[link.source], self.shown.nodes[link.target]
+        symbol = derivative(text.clean(source.title), text.clean(target.title))
+        sizes = [self._size(variable) for variable in (source, target)]
+        marks: tuple[Mark, ...] = ()
+        lines: list[Line]
+        if link.local is not None:
+            lines = [(symbol, Run(f" = {text.number(link.local)}"))]
+            marks = ("alarm",) if not mathematics.isfinite(link.local) else ()
+        elif sizes == [1, 1]:
+            lines = [(symbol, Run(" = ?"))]
+        else:
+            lines = [(symbol, Run(f": {sizes[0]} × {sizes[1]} Jacobian"))]
+            if self.view == "backward" and link.contribution is not None:
+                if self.appears[number, 1] <= frame:
+                    lines += [(Run(line),) for line in text.summary(link.contribution)]
+                    marks = ("alarm",) if text.trouble(link.contribution) else ()
+                else:
+                    lines += [(Run(" "),) for _ in text.summary(link.contribution)]
+        if self.view == "derivatives" and self.appears[link.source] > frame:
+            marks = (*marks, "hidden")
+        return Box(f"link-{number}", "rect", tuple(lines), marks=marks, data={"link": number})
+
+    def _size(self, variable: Variable) -> int:
+        """How many numbers the variable has, in all of its outputs."""
+        outputs = self.shown.graph.nodes[variable.node].outputs
+        return sum(mathematics.prod(output.shape) for output in outputs) if outputs else 1
+
+    # What stands beside the boxes, and the same in words.
+
+    def _statements(self, frame: int) -> tuple[tuple[str, bool], ...]:
+        if self.view != "computation":
+            return ()
+        ordered = sorted(self.nodes, key=lambda variable: not variable.is_leaf)
+        lines = []
+        for variable in ordered:
+            if variable.is_leaf:
+                line = plain(self._value(variable)[0]) if self._value(variable) else variable.title
+            else:
+                line = plain(self._definition(variable))
+            lines.append((line, self.appears[variable.id] <= frame))
+        return tuple(lines)
+
+    def _legend(self, boxes: Sequence[Box]) -> dict[str, str]:
+        kinds = {box.shape for box in boxes} | {mark for box in boxes for mark in box.marks}
+        return {kind: meaning for kind, meaning in _LEGEND[self.view].items() if kind in kinds}
+
+    def _table(self, frame: int) -> list[str]:
+        shown = [variable for variable in self.nodes if self.appears[variable.id] <= frame]
+        if self.view == "computation":
+            rows = [["variable", "value"]]
+            rows += [
+                [plain(self._definition(v)), "; ".join(map(plain, self._value(v)))] for v in shown
+            ]
+            return text.table(rows)
+        if self.view == "derivatives":
+            rows = [["variable", "value", "local derivatives"]]
+            for variable in shown:
+                slopes = [
+                    plain(self._rectangle(n, link, frame).upper[0])
+                    for n, link in enumerate(self.links)
+                    if link.source == variable.id
+                ]
+                rows.append(
+                    [
+                        plain(self._definition(variable)),
+                        "; ".join(map(plain, self._value(variable))),
+                        ", ".join(slopes),
+                    ]
+                )
+            return text.table(rows)
+        rows = [["variable", "gradient", "local derivatives on the way"]]
+        for variable in sorted(shown, key=lambda v: (self.appears[v.id], v.id)):
+            ways = [
+                plain(self._rectangle(n, link, frame).upper[0])
+                for n, link in enumerate(self.links)
+                if link.target == variable.id
+            ]
+            rows.append(
+                [
+                    plain(self._heading(variable)),
+                    "; ".join(map(plain, self._gradient(variable))),
+                    ", ".join(ways),
+                ]
+            )
+        return text.table(rows)

@@ -1,0 +1,160 @@
+"""Run all benchmarks and print a table: what was measured, its floor or peer, the ratio, the goal."""
+
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchviz import make_dot
+
+import autograd_viz as av
+from bench import models
+from bench.measure import medians, milliseconds
+
+Row = tuple[str, str, str, str, str]
+
+
+def bare_walk(output: Tensor) -> None:
+    """Touch each node's next_functions once and keep nothing but which nodes were seen."""
+    seen = {output.grad_fn}
+    waiting = [output.grad_fn]
+    while waiting:
+        for function, _ in waiting.pop().next_functions:
+            if function is not None and function not in seen:
+                seen.add(function)
+                waiting.append(function)
+
+
+def torchviz_deep(output: Tensor) -> None:
+    """torchviz recurses once a node, so it gets a deep stack of its own."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)
+    size = threading.stack_size(512 << 20)
+    thread = threading.Thread(target=make_dot, args=(output,))
+    thread.start()
+    thread.join()
+    threading.stack_size(size)
+    sys.setrecursionlimit(limit)
+
+
+def compare(
+    title: str,
+    goal: str,
+    ours: Callable[[Any], object],
+    other: Callable[[Any], object],
+    prepare: Callable[[], Any],
+    rounds: int = 9,
+) -> Row:
+    """Measure ours against another in turns; the ratio is that of the medians."""
+    # av.graph makes what any walk has left of a deep graph safe to delete.
+    result = medians({"other": other, "ours": ours}, prepare, clean_up=av.graph, rounds=rounds)
+    return (
+        title,
+        milliseconds(result["ours"]),
+        milliseconds(result["other"]),
+        f"{result['ours'] / result['other']:.3g} x",
+        goal,
+    )
+
+
+def in_new_process(code: str, repeats: int = 5) -> float:
+    """Median of the seconds that a piece of code prints, each time in a process of its own."""
+    runs = [
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        for _ in range(repeats)
+    ]
+    return statistics.median(float(run.stdout) for run in runs)
+
+
+IMPORT = """
+import time, torch
+start = time.perf_counter()
+import autograd_viz
+print(time.perf_counter() - start)
+"""
+FIRST_PICTURE = """
+import time, torch
+import autograd_viz as av
+from bench.models import lecture
+output = lecture()
+start = time.perf_counter()
+av.graph(output)._repr_mimebundle_()
+print(time.perf_counter() - start)
+"""
+
+
+def rows() -> list[Row]:
+    """Measure everything."""
+    torch.manual_seed(0)
+    table = [
+        compare("graph, chain of 100,000 / bare loop", "<= 6 x", av.graph, bare_walk, models.chain),
+        compare(
+            "graph, transformer / bare loop", "<= 6 x", av.graph, bare_walk, models.transformer
+        ),
+        compare(
+            "graph, RNN of 1,000 steps / torchviz",
+            "<= 0.2 x",
+            av.graph,
+            torchviz_deep,
+            models.rnn,
+            rounds=5,
+        ),
+        compare(
+            "graph, transformer / torchviz", "<= 0.2 x", av.graph, make_dot, models.transformer
+        ),
+    ]
+
+    def backward(output: Tensor) -> None:
+        output.backward(retain_graph=True)
+
+    table.append(
+        compare("trace, transformer / backward", "<= 1.5 x", av.trace, backward, models.transformer)
+    )
+    example = models.lecture()
+    result = medians({"backward": backward, "trace": av.trace}, prepare=lambda: example, rounds=200)
+    table.append(
+        (
+            "trace, lecture's example / backward",
+            milliseconds(result["trace"]),
+            milliseconds(result["backward"]),
+            f"{result['trace'] / result['backward']:.3g} x",
+            "<= 0.5 ms",
+        )
+    )
+    trace = av.trace(example)
+    trace._repr_mimebundle_()  # compiles Graphviz where no earlier process has
+    later = medians({"picture": lambda _: trace._repr_mimebundle_()}, rounds=50)["picture"]
+    table += [
+        ("import, after torch", milliseconds(in_new_process(IMPORT)), "", "", "<= 50 ms"),
+        (
+            "first picture of a process",
+            milliseconds(in_new_process(FIRST_PICTURE)),
+            "",
+            "",
+            "<= 300 ms",
+        ),
+        ("later picture, lecture's example", milliseconds(later), "", "", "<= 10 ms"),
+    ]
+    return table
+
+
+def main() -> None:
+    """Print the table."""
+    start = time.perf_counter()
+    head = ("what / against", "ours", "other", "ratio", "goal")
+    table = [head, *rows()]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
+    print(f"medians of one run, torch {torch.__version__}, {time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
