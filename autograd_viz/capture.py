@@ -7,6 +7,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from types import FrameType
@@ -20,11 +21,11 @@ from torch.autograd.graph import Node as AutogradNode
 from autograd_viz import names as naming
 from autograd_viz.errors import NoGraphError, NotATensorError
 from autograd_viz.model import Edge, Graph, Node, Output, Slot
-from autograd_viz.release import protect
+from autograd_viz.release import NextFunctions, protect
 
 SMALL = 16  # elements; the values of larger named tensors are not copied
 SMALL_GRAPH = 60  # nodes; of larger graphs what the operations saved is not read at once
-NextFunctions = tuple[tuple[AutogradNode | None, int], ...]
+HOOKED = object()  # stands for a saved tensor that cannot be read without running its hooks
 Saved = Mapping[str, Any]  # what an operation saved for its backward, by name
 
 
@@ -64,17 +65,19 @@ def capture(
     frame: FrameType | None,
     names: Mapping[str, Tensor] | None = None,
     params: torch.nn.Module | Mapping[str, Tensor] | None = None,
-) -> tuple[Graph, Walk]:
-    """Return the graph of checked outputs and the walk behind it; names come from `frame`."""
+) -> tuple[Graph, Walk, Sequence[Saved]]:
+    """Return the graph of checked outputs; names come from `frame`.
+
+    With it the walk behind it and, of a small graph, what each operation saved.
+    """
     with torch.inference_mode(False):  # which has no edge to a leaf, and other copies
         edges = [get_gradient_edge(tensor) for tensor in outputs]
         walk = walk_from([edge.node for edge in edges])
         slots = tuple(Slot(walk.index[edge.node], edge.output_nr) for edge in edges)
-        saved = (
-            [dict(_saved(f)) for f in walk.functions] if len(walk.functions) <= SMALL_GRAPH else []
-        )
+        small = len(walk.functions) <= SMALL_GRAPH
+        saved = [saved_by(function) for function in walk.functions] if small else []
         labels, values = _labels(walk, saved, naming.collect(frame, names, params))
-    return Graph(_Nodes(walk, edges, saved, labels), _Edges(walk), slots, values), walk
+    return Graph(_Nodes(walk, edges, saved, labels), _Edges(walk), slots, values), walk, saved
 
 
 def checked_outputs(output: object, call: str) -> list[Tensor]:
@@ -154,20 +157,25 @@ def walk_from(roots: Sequence[AutogradNode]) -> Walk:
     functions: list[AutogradNode] = []
     nexts: list[NextFunctions] = []
     index: dict[AutogradNode, int] = {}
+    with garbage_collection_paused():
+        for root in roots:
+            if index.setdefault(root, len(functions)) == len(functions):
+                functions.append(root)
+                _extend(functions, nexts, index)
+        protect(functions, nexts, index, {index[root] for root in roots})
+    return Walk(functions, nexts, index)
+
+
+@contextmanager
+def garbage_collection_paused() -> Iterator[None]:
+    """Many new objects set the collector off again and again, over a graph that only grows."""
     enabled = gc.isenabled()
     gc.disable()
     try:
-        for root in roots:
-            first = len(functions)
-            if index.setdefault(root, first) != first:
-                continue
-            functions.append(root)
-            _extend(functions, nexts, index)
-            protect(root, functions[first + 1 :])
+        yield
     finally:
         if enabled:
             gc.enable()
-    return Walk(functions, nexts, index)
 
 
 def _extend(
@@ -211,7 +219,8 @@ def _labels(
         tensors.setdefault(Slot(position, 0), walk.functions[position].variable)  # type: ignore[attr-defined]
     for slot, tensor in _recovered(walk, saved):
         tensors.setdefault(slot, tensor)
-    return labels, {slot: copied(tensor) for slot, tensor in tensors.items() if _is_small(tensor)}
+    with torch.no_grad():
+        return labels, {slot: t.clone() for slot, t in tensors.items() if _is_small(t)}
 
 
 def _is_small(tensor: Tensor) -> bool:
@@ -238,7 +247,7 @@ class _Nodes(Sequence[Node]):
         self._constants = {
             position: _constants(values)  # now: a backward pass frees what they are read from
             for position, values in enumerate(saved)
-            if _has_constants(walk.nexts[position])
+            if _has_constants(walk.functions[position], walk.nexts[position])
         }
         self._labels: dict[int, dict[int, str]] = defaultdict(dict)
         for slot, label in labels.items():
@@ -279,7 +288,8 @@ class _Nodes(Sequence[Node]):
         )
         constants = self._constants.get(position)
         if constants is None:
-            constants = _constants(dict(_saved(function))) if _has_constants(following) else {}
+            known = _has_constants(function, following)
+            constants = _constants(saved_by(function)) if known else {}
         return Node(
             id=position,
             kind="accumulate" if is_accumulator(function) else "function",
@@ -350,12 +360,19 @@ def is_custom(function: AutogradNode) -> bool:
 
 
 @cache
-def _saved_attributes(kind: type[AutogradNode]) -> tuple[str, ...]:
-    return tuple(name for name in dir(kind) if name.startswith("_saved_"))
+def _saved_attributes(kind: type[AutogradNode]) -> tuple[tuple[str, str, str], ...]:
+    """(name, where its value is, where the saved tensor itself is) of all that is saved."""
+    names = [name.removeprefix("_saved_") for name in dir(kind) if name.startswith("_saved_")]
+    return tuple((name, f"_saved_{name}", f"_raw_saved_{name}") for name in names)
 
 
-def _has_constants(following: NextFunctions) -> bool:
-    return len(following) == 1 or any(target is None for target, _ in following)
+def _has_constants(function: AutogradNode, following: NextFunctions) -> bool:
+    """Whether the operation may have saved a number that its expression needs."""
+    return (
+        len(following) == 1
+        or any(target is None for target, _ in following)
+        or any(name == "alpha" for name, *_ in _saved_attributes(type(function)))  # a + alpha * b
+    )
 
 
 def _constants(saved: Saved) -> dict[str, float]:
@@ -377,34 +394,29 @@ def _is_constant(value: object) -> bool:
     )
 
 
-def _saved(function: AutogradNode) -> Iterator[tuple[str, Any]]:
+def saved_by(function: AutogradNode) -> Saved:
     """What the operation saved, by name, as far as reading it runs no code.
 
-    A saved tensor with hooks is left out (checkpointing would run the forward again), and so is
-    what was freed by a backward pass or changed in place since.
+    HOOKED stands for a saved tensor with hooks (checkpointing would run the forward again). What
+    was freed by a backward pass or changed in place since is left out.
     """
-    for attribute in _saved_attributes(type(function)):
+    saved: dict[str, Any] = {}
+    for name, attribute, raw_attribute in _saved_attributes(type(function)):
         try:
-            raw = getattr(function, f"_raw{attribute}", None)
-            if raw is None:
-                yield attribute.removeprefix("_saved_"), getattr(function, attribute)
-            elif getattr(raw, "unpack_hook", True) is None:
-                yield attribute.removeprefix("_saved_"), raw.unpack()
+            raw = getattr(function, raw_attribute, None)
+            if _has_hooks(raw):
+                saved[name] = HOOKED
+            else:
+                saved[name] = getattr(function, attribute)
         except RuntimeError:
             continue
+    return saved
 
 
-def runs_hooks(function: AutogradNode) -> bool:
-    """Whether reading what the operation saved runs code of its own, as under checkpointing."""
-    try:
-        for attribute in _saved_attributes(type(function)):
-            raw = getattr(function, f"_raw{attribute}", ())
-            for one in raw if isinstance(raw, tuple) else (raw,):
-                if getattr(one, "unpack_hook", True) is not None:
-                    return True
-    except RuntimeError:  # freed
-        return True
-    return False
+def _has_hooks(raw: Any) -> bool:
+    if isinstance(raw, tuple):
+        return any(map(_has_hooks, raw))
+    return raw is not None and getattr(raw, "unpack_hook", HOOKED) is not None
 
 
 def _recovered(walk: Walk, saved: Sequence[Saved]) -> Iterator[tuple[Slot, Tensor]]:

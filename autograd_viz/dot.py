@@ -1,4 +1,4 @@
-"""To and from the DOT language: our graphs for a styling of your own, other tools' for comparison."""
+"""To and from the DOT language: our graphs for your own styling, others' for comparison."""
 
 from __future__ import annotations
 

@@ -66,7 +66,11 @@ def functions(
 
 def title(graph: Graph, trace: Trace | None = None) -> str:
     """`Backward pass from e: 5 gradient functions, 2 leaves`."""
-    names = [graph.nodes[slot.node].outputs[slot.output_nr].label for slot in graph.outputs[:4]]
+    names = [
+        output.label
+        for node, output_nr in graph.outputs[:4]
+        for output in graph.nodes[node].outputs[output_nr : output_nr + 1]
+    ]
     what = ", ".join(text.clean(name) for name in names if name)
     begin = "Backward pass" if trace else "Autograd graph"
     link = ("from" if trace else "of") + " " + what if what else ""
@@ -82,8 +86,9 @@ def _drawn_edges(graph: Graph, limit: int) -> list[Edge]:
     """Edges to draw: those nearest to the outputs, until they lead to `limit` nodes."""
     reached = dict.fromkeys(slot.node for slot in graph.outputs[:limit])
     edges: list[Edge] = []
+    fan = max(FAN, FAN * limit // LIMIT)  # a larger limit draws more of a wide graph too
     for node in (nodes := list(reached)):  # the list grows while it is iterated
-        for edge in graph.out_edges[node][:FAN]:
+        for edge in graph.out_edges[node][:fan]:
             if edge.target not in reached:
                 if len(reached) == limit:
                     continue

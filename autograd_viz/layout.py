@@ -83,8 +83,6 @@ def place(
     arrows: Sequence[tuple[str, str]],
     *,
     ovals: Collection[str] = (),
-    ranks: Sequence[Collection[str]] = (),
-    upward: bool = False,
     ordered: bool = False,
     box_gap: float = 24,
     rank_gap: float = 40,
@@ -97,8 +95,6 @@ def place(
         sizes: (width, height) of each box by its id, which may be any string.
         arrows: (source, target) ids. Parallel arrows get a way each.
         ovals: ids of the boxes whose outline is an ellipse; the others are rectangles.
-        ranks: groups of ids; the boxes of one group stand at one height.
-        upward: whether sources stand below their targets.
         ordered: whether the targets of a box stand left to right in the order of its arrows,
             even if arrows cross more often then.
         box_gap: least distance between neighbours at one height.
@@ -123,7 +119,7 @@ def place(
     for box, size in sizes.items():
         if not all(0 < length < math.inf for length in size):
             raise ValueError(f"box {box!r} has the size {size}: two positive numbers are wanted")
-    for group in (*arrows, ovals, *ranks):
+    for group in (*arrows, ovals):
         for box in group:
             if box not in sizes:
                 raise ValueError(f"box {box!r} has no size: add it to sizes")
@@ -134,7 +130,7 @@ def place(
     # names of our own: nothing in an id needs quoting, and equal shapes give equal texts
     names = {box: f"n{number}" for number, box in enumerate(sizes)}
     lines = [
-        f"graph [rankdir={'BT' if upward else 'TB'} {'ordering=out' if ordered else ''}"
+        f"graph [{'ordering=out' if ordered else ''}"
         f" nodesep={_inches(box_gap)} ranksep={_inches(rank_gap)}]",
         'node [shape=box fixedsize=true label="" penwidth=0]',
         "edge [dir=none]",
@@ -143,9 +139,6 @@ def place(
         shape = " shape=ellipse" if box in ovals else ""
         name = names[box]
         lines.append(f"{name} [id={name} width={_inches(width)} height={_inches(height)}{shape}]")
-    for rank in ranks:
-        # the order of sizes: a set has another one in each process
-        lines.append(" ".join(["{rank=same", *(names[box] for box in sizes if box in rank), "}"]))
     for number, (source, target) in enumerate(arrows):
         lines.append(f"{names[source]} -> {names[target]} [id=e{number}]")
     text = "\n".join(["digraph {", *lines, "}"])

@@ -143,7 +143,8 @@ class Graph(Shown):
     @cached_property
     def leaves(self) -> tuple[Node, ...]:
         """The nodes that add into a leaf's `.grad`, in the order of the walk."""
-        return tuple(node for node in self.nodes if node.kind == "accumulate")
+        ends = [self.nodes[place] for place, edges in enumerate(self.out_edges) if not edges]
+        return tuple(node for node in ends if node.kind == "accumulate")
 
     @cached_property
     def out_edges(self) -> tuple[tuple[Edge, ...], ...]:
@@ -223,21 +224,22 @@ class Trace(Shown):
         """What was sent to a node's output, if a hook then made something else of it; else None."""
         after = self.arrived(slot)
         sent = [
-            self.sent(edge)
-            for edge in self.graph.in_edges[slot.node]
-            if edge.output_nr == slot.output_nr
-        ]
-        sent += [
             start
             for start, output in zip(self.starts, self.graph.outputs, strict=True)
             if output == slot
         ]
-        present = [value for value in sent if value is not None]
-        if after is None or not present:
+        # The engine adds in this order, so that without a hook the sum is equal to the last bit.
+        for edge in sorted(
+            self.graph.in_edges[slot.node], key=lambda edge: self.step_of.get(edge.source, -1)
+        ):
+            value = self.sent(edge)
+            if value is not None and edge.output_nr == slot.output_nr:
+                sent.append(value)
+        if after is None or after.is_meta or after.is_nested or not sent:
             return None
-        before = sum(present[1:], start=present[0])
-        # The engine adds in its own order, so the last digits may differ without any hook.
-        return None if before.allclose(after, rtol=1e-3, equal_nan=True) else before
+        before = sum(sent[1:], start=sent[0])
+        same = before.to_dense().allclose(after.to_dense(), rtol=0, atol=0, equal_nan=True)
+        return None if same else before
 
     def variables(self, open: str | Iterable[str] = ()) -> Variables:
         """The same backward pass at variable level: one oval a named variable.

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 from collections import deque
 from collections.abc import Iterator, Mapping
-from types import FrameType, ModuleType
-from typing import Any
+from types import FrameType
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from autograd_viz.errors import NotATensorError
 
-_ATOMS = frozenset({int, float, complex, bool, str, bytes, type(None), type, ModuleType})
+MOST_HOLDERS = 20_000  # objects, some ten milliseconds
+_CONTAINERS = (list, tuple, set, frozenset, dict, deque, torch.nn.Module)
+# Packages whose objects lead to the whole of a notebook's machinery, or to nothing of the user's.
+_FOREIGN = frozenset(
+    {"builtins", "torch", "autograd_viz", "numpy", "matplotlib", "_pytest", "pytest", "hypothesis"}
+    | {"IPython", "ipykernel", "traitlets", "ipywidgets", "asyncio", "threading", "logging"}
+)
 
 
 def collect(
@@ -23,8 +30,9 @@ def collect(
     """Yield (name, tensor), the names that win first.
 
     Explicit `names`, then the parameters' dotted names, then the caller's variables: the locals of
-    its function before the globals of its module or notebook. Names that begin with an underscore
-    are left out: IPython keeps its history in them.
+    its function before the globals of its module or notebook, as far as these are not hidden. Names
+    that begin with an underscore are left out, since IPython keeps its history in them, and what
+    is no name, as pytest's @py_assert1.
     """
     if not isinstance(names, Mapping | None):
         raise TypeError(
@@ -40,13 +48,12 @@ def collect(
         yield str(name), tensor
     yield from _parameters(params)
     if frame is not None:
-        scopes = [frame.f_locals]
-        if frame.f_globals is not frame.f_locals:
-            scopes.append(frame.f_globals)
-        for scope in scopes:
-            for name, value in list(scope.items()):
-                if is_tensor(value) and not name.startswith("_"):
-                    yield name, value
+        scope = dict(frame.f_locals)
+        for name, value in list(frame.f_globals.items()):
+            scope.setdefault(name, value)
+        for name, value in scope.items():
+            if is_tensor(value) and name.isidentifier() and not name.startswith("_"):
+                yield name, value
 
 
 def is_tensor(value: object) -> bool:
@@ -76,45 +83,38 @@ def _parameters(
         )
 
 
-def reachable_tensors(frame: FrameType | None, depth: int = 3) -> Iterator[Tensor]:
-    """Tensors that the caller's variables hold, also inside containers and objects.
+def reachable_tensors(frame: FrameType | None) -> Iterator[Tensor]:
+    """Tensors that the caller's variables lead to, through containers, modules and objects.
 
-    Of the functions that called the caller only the variables themselves are looked at.
+    Of the functions that called the caller only the variables themselves are looked at. No code of
+    a stranger's class is run, and after MOST_HOLDERS containers and objects the search ends.
     """
     if frame is None:
         return
+    level: list[Any] = [*frame.f_locals.values(), *frame.f_globals.values()]
     outer = frame.f_back
     while outer is not None:
-        for value in outer.f_locals.values():
-            if issubclass(type(value), Tensor):
-                yield value
+        level += filter(is_tensor, outer.f_locals.values())
         outer = outer.f_back
     seen: set[int] = set()
-    level: list[Any] = [*frame.f_locals.values(), *frame.f_globals.values()]
-    for _ in range(depth):
-        inner: list[Any] = []
+    kinds: dict[type, Literal["tensor", "holder", "other"]] = {}
+    while level and len(seen) < MOST_HOLDERS:
+        holders: list[Any] = []
         for value in level:
             kind = type(value)
-            if issubclass(kind, Tensor):
+            what = kinds.get(kind) or kinds.setdefault(kind, _what(kind))
+            if what == "tensor":
                 yield value
-            elif kind not in _ATOMS and id(value) not in seen:
+            elif what == "holder" and id(value) not in seen:
                 seen.add(id(value))
-                inner.extend(_contents(value, kind))
-        level = inner
-    yield from (value for value in level if is_tensor(value))
+                holders.append(value)
+        level = gc.get_referents(*holders)
 
 
-def _contents(value: Any, kind: type) -> list[Any]:
-    """The items or attributes, read past any code of a stranger's class."""
-    for container in (list, tuple, set, frozenset, deque):
-        if issubclass(kind, container):
-            return list(container.__iter__(value))
-    if issubclass(kind, dict):
-        return list(dict.values(value))
-    if kind.__module__ == "builtins" or issubclass(kind, type):  # a module, a function, a class
-        return []
-    try:
-        attributes = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return []
-    return list(attributes.values()) if type(attributes) is dict else []
+def _what(kind: type) -> Literal["tensor", "holder", "other"]:
+    """Whether an object of this type is a tensor, or may hold tensors of the user's."""
+    if issubclass(kind, Tensor):
+        return "tensor"
+    if issubclass(kind, _CONTAINERS) or kind.__module__.partition(".")[0] not in _FOREIGN:
+        return "holder"
+    return "other"

@@ -32,7 +32,8 @@ class Box:
     shape: Literal["oval", "rect", "more"]  # "more" stands for what is left out
     upper: tuple[Line, ...]
     lower: tuple[Line, ...] | None = None  # None: no rule; (): a rule with nothing below it yet
-    reserve: tuple[Line, ...] = ()  # what `lower` will hold in the last frame: it keeps its size
+    # What stands in `lower` (of a rect in `upper`) in other frames and views: it keeps its size.
+    reserve: tuple[tuple[Line, ...], ...] = ()
     marks: tuple[Mark, ...] = ()
     data: Mapping[str, int] = field(default_factory=dict)  # what it stands for: {"node": 3}
 

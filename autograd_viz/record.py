@@ -15,12 +15,22 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from autograd_viz import names as naming
-from autograd_viz.capture import Walk, capture, checked_outputs, copied, is_custom, runs_hooks
+from autograd_viz.capture import (
+    HOOKED,
+    Saved,
+    Walk,
+    capture,
+    checked_outputs,
+    copied,
+    garbage_collection_paused,
+    is_custom,
+    saved_by,
+)
 from autograd_viz.errors import GradError, GraphFreedError, NotATensorError
 from autograd_viz.model import Edge, Graph, Step, Trace
 
+COPIED = 1_024  # elements; a larger gradient is kept as it is, where nothing can change it
 SCALAR_NODES = 500  # local derivatives are computed for graphs up to this size
-SEARCH_NODES = 300  # from this size on, tensors with retain_grad() are looked for everywhere
 
 Grads = tuple[Tensor | None, ...]
 
@@ -36,7 +46,7 @@ def trace(
 
     The engine really runs: every step is recorded in its order, with the hooks that you have
     registered. No `.grad` is written (that of a tensor with `retain_grad()` is put back) and the
-    graph stays usable. The recorded tensors are copies.
+    graph stays usable. The recorded tensors are copies, or the engine's own that it has let go.
 
     Args:
         output: a tensor, or a sequence of tensors, as for `graph`.
@@ -64,11 +74,16 @@ def trace(
     frame = sys._getframe(1)
     with torch.inference_mode(False):  # copies made in that mode would be of no use outside
         starts = _starting_grads(outputs, grad)
-        graph, walk = capture(outputs, frame, names, params)
-        # The engine gets copies: a custom backward may change its gradient in place.
-        events, leaf_grads = _run(walk, outputs, list(map(copied, starts)), frame)
+        graph, walk, saved = capture(outputs, frame, names, params)
+        custom = any(map(is_custom, walk.functions))
+        with garbage_collection_paused():
+            try:
+                events, leaf_grads = _run(walk, outputs, starts, frame, _Copies(custom))
+            except _ChangedInPlaceError:
+                events, leaf_grads = _run(walk, outputs, starts, frame, _Copies(everything=True))
         steps = tuple(_steps(graph, walk, starts, events))
-        local = _local_derivatives(graph, walk, steps)
+        with torch.no_grad():
+            local = _local_derivatives(graph, walk, saved, steps)
     return Trace(graph, steps, leaf_grads, tuple(starts), local)
 
 
@@ -127,11 +142,14 @@ Event = tuple[int, Grads, Grads]  # node position, grad_inputs, grad_outputs
 
 
 def _run(
-    walk: Walk, outputs: Sequence[Tensor], starts: Sequence[Tensor], frame: FrameType
+    walk: Walk,
+    outputs: Sequence[Tensor],
+    starts: Sequence[Tensor],
+    frame: FrameType,
+    copies: _Copies,
 ) -> tuple[list[Event], tuple[tuple[Tensor, Tensor | None], ...]]:
     """Run the engine with a hook on each node; return the events and the leaves' gradients."""
     events: list[Event] = []
-    copies = _Copies()
     entered: dict[int, Grads] = {}
 
     def enters(position: int, grad_outputs: Grads) -> None:
@@ -158,11 +176,11 @@ def _run(
                 if is_custom(function):  # it may change in place what it is given
                     hooks.append(function.register_prehook(partial(enters, position)))
                 hooks.append(function.register_hook(partial(ran, position)))
-        with _grads_kept(walk, frame):
+        with _grads_kept(frame):
             grads = torch.autograd.grad(
                 [get_gradient_edge(output) for output in outputs],
                 [GradientEdge(walk.functions[i], 0) for i in accumulators] or outputs,
-                grad_outputs=starts,
+                grad_outputs=list(map(copied, starts)),  # a hook may change them in place
                 retain_graph=True,
                 allow_unused=True,
             )
@@ -176,6 +194,7 @@ def _run(
     finally:
         for hook in hooks:
             hook.remove()
+    copies.check()
     seen = {event[0] for event in events}
     for position, grad in zip(accumulators, grads, strict=False):
         if grad is not None and position not in seen:  # a leaf that no longer requires grad
@@ -183,14 +202,21 @@ def _run(
     return events, tuple(zip(leaves, copies.of(grads[: len(leaves)]), strict=True))
 
 
+class _ChangedInPlaceError(Exception):
+    """A gradient that was kept, not copied, has been changed in place since."""
+
+
 class _Copies:
     """Copies of tensors, one for each tensor however often it is seen.
 
     The originals are held meanwhile, so that their ids stay theirs, and copied again when they
-    were changed in place (a custom backward or a hook may do that).
+    were changed in place (a custom backward or a hook may do that). Copying all gradients of a
+    network takes as long as computing them; so unless `everything` is asked for, a large one is
+    kept as it is: it is the engine's own, and the engine lets it go.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, everything: bool) -> None:
+        self._everything = everything
         self._known: dict[int, tuple[Tensor, int, Tensor]] = {}
 
     def of(self, tensors: Sequence[Tensor | None]) -> Grads:
@@ -199,25 +225,28 @@ class _Copies:
     def _copy(self, tensor: Tensor) -> Tensor:
         known = self._known.get(id(tensor))
         if known is None or known[1] != tensor._version:
-            known = (tensor, tensor._version, tensor.clone())
+            if known is not None and known[2] is tensor:
+                raise _ChangedInPlaceError
+            large = tensor.numel() > COPIED and not self._everything
+            known = (tensor, tensor._version, tensor if large else tensor.clone())
             self._known[id(tensor)] = known
         return known[2]
 
+    def check(self) -> None:
+        """Raise if a gradient that was kept has been changed since."""
+        for tensor, version, kept in self._known.values():
+            if kept is tensor and tensor._version != version:
+                raise _ChangedInPlaceError
+
 
 @contextmanager
-def _grads_kept(walk: Walk, frame: FrameType) -> Iterator[None]:
+def _grads_kept(frame: FrameType) -> Iterator[None]:
     """Put back the `.grad` of tensors with `retain_grad()`, into which every pass adds.
 
-    A graph does not know these tensors. In a small one they are looked for in the caller's
-    variables (and the containers and objects there), in a large one among all objects, which
-    takes some 20 ms.
+    A graph does not know these tensors, so they are looked for where the caller's variables lead.
     """
-    candidates: Any = naming.reachable_tensors(frame)
-    if len(walk.functions) >= SEARCH_NODES:
-        import gc
-
-        candidates = filter(naming.is_tensor, gc.get_objects())
-    kept = {id(tensor): (tensor, tensor.grad) for tensor in candidates if tensor.retains_grad}
+    tensors = naming.reachable_tensors(frame)
+    kept = {id(tensor): (tensor, tensor.grad) for tensor in tensors if tensor.retains_grad}
     try:
         yield
     finally:
@@ -250,7 +279,9 @@ def _steps(
             yield Step(position, grad_outputs, grad_inputs)
 
 
-def _local_derivatives(graph: Graph, walk: Walk, steps: Sequence[Step]) -> dict[Edge, float]:
+def _local_derivatives(
+    graph: Graph, walk: Walk, saved: Sequence[Saved], steps: Sequence[Step]
+) -> dict[Edge, float]:
     """The derivative of source by target along each edge whose two ends hold one number.
 
     PyTorch's own functions are called by hand with 1, which is the lecture's way and exact. The
@@ -268,7 +299,8 @@ def _local_derivatives(graph: Graph, walk: Walk, steps: Sequence[Step]) -> dict[
         (arrived,) = step.grad_outputs
         if arrived is None or arrived.numel() != 1 or arrived.is_complex() or arrived.is_meta:
             continue
-        if is_custom(function) or runs_hooks(function):
+        kept = saved[step.node] if saved else saved_by(function)
+        if is_custom(function) or any(value is HOOKED for value in kept.values()):
             derivatives = _quotients(arrived, step.grad_inputs)
         else:
             derivatives = _called_with_one(function, arrived) or (None,) * len(step.grad_inputs)
@@ -287,8 +319,7 @@ def _quotients(arrived: Tensor, sent: Grads) -> Grads:
 
 def _called_with_one(function: Any, arrived: Tensor) -> Grads | None:
     try:
-        with torch.no_grad():
-            result = function(torch.ones_like(arrived))
+        result = function(torch.ones_like(arrived))
     except RuntimeError:  # freed or changed in place meanwhile, by a hook of the user
         return None
     return result if isinstance(result, tuple) else (result,)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from xml.sax.saxutils import escape, quoteattr
 
 from autograd_viz import layout
-from autograd_viz.picture import Box, Drawing, Picture, Strip
+from autograd_viz.picture import Box, Drawing, Engine, Picture, Strip
 from autograd_viz.typeset import (
     AXIS,
     FRACTION_PAD,
@@ -142,17 +143,12 @@ def _body(picture: Picture, legend: bool = True) -> tuple[list[str], float, floa
     """The parts of a picture, and the room that they take."""
     sizes = {box.id: _box_size(box) for box in picture.boxes}
     # Results stand above inputs in every view, so that a computation has one layout both ways.
-    downward = [
+    downward = tuple(
         (arrow.target, arrow.source) if picture.upward else (arrow.source, arrow.target)
         for arrow in picture.arrows
-    ]
-    placed = layout.place(
-        sizes,
-        downward,
-        ovals=[box.id for box in picture.boxes if box.shape == "oval"],
-        ordered=len(sizes) <= ORDERED,
-        engine=picture.style.engine,
     )
+    ovals = tuple(box.id for box in picture.boxes if box.shape == "oval")
+    placed = _placed(tuple(sizes.items()), downward, ovals, picture.style.engine)
     parts: list[str] = [f'<g transform="translate({_n(MARGIN)} {_n(MARGIN)})">']
     for arrow, points in zip(picture.arrows, placed.arrows, strict=True):
         if not arrow.hidden:
@@ -168,6 +164,18 @@ def _body(picture: Picture, legend: bool = True) -> tuple[list[str], float, floa
     if legend and (picture.legend or picture.notes):
         wide, high = _below(parts, picture, wide, high)
     return parts, wide, high
+
+
+@lru_cache(16)
+def _placed(
+    sizes: tuple[tuple[str, tuple[float, float]], ...],
+    arrows: tuple[tuple[str, str], ...],
+    ovals: tuple[str, ...],
+    engine: Engine,
+) -> layout.Layout:
+    """The layout, kept for a while: the frames of a drawing all have the same."""
+    ordered = len(sizes) <= ORDERED
+    return layout.place(dict(sizes), arrows, ovals=ovals, ordered=ordered, engine=engine)
 
 
 # Boxes
@@ -190,11 +198,12 @@ def _box_size(box: Box) -> tuple[float, float]:
     if box.shape == "more":
         return upper.width + 10, upper.ascent + 6
     if box.shape == "rect":
+        upper = _block(box.upper, *box.reserve)
         return round(max(upper.width + 16, 34), 2), round(upper.ascent + 14, 2)
     if box.lower is None:
         wide, reach = upper.width, max(upper.ascent / 2, 13)
     else:
-        lower = _block(box.lower or ((Run(" "),),), box.reserve)
+        lower = _block(box.lower or ((Run(" "),),), *box.reserve)
         wide, reach = max(upper.width, lower.width), max(upper.ascent, lower.ascent) + 7
     # An ellipse through the corners of the text: its height is chosen, its width follows.
     half_high = reach * 1.42 + 2
@@ -373,7 +382,7 @@ def _swatch(kind: str, x: float, y: float) -> str:
         name = names.get(kind, "av-rect")
         return f'<rect class="{name}" x="{_n(x - 12)}" y="{_n(y - 7)}" width="24" height="14"/>'
     if kind == "more":
-        return f'<text class="av-soft" x="{_n(x - 7)}" y="{_n(y + 4)}" font-size="14">…</text>'
+        return "".join(_text((Run("…"),), x - 7, y + 4, SMALL, "av-soft"))
     oval = f'<ellipse class="av-{kind}" cx="{_n(x)}" cy="{_n(y)}" rx="13" ry="8"/>'
     if kind == "leaf":
         oval += f'<ellipse class="av-ring" cx="{_n(x)}" cy="{_n(y)}" rx="10" ry="5"/>'
@@ -393,7 +402,8 @@ def _wrapped(note: str, room: float) -> Iterator[str]:
 
 def _n(value: float) -> str:
     """A coordinate: two decimals at most, and never -0."""
-    return f"{round(value, 2) + 0.0:g}" if abs(value) < 1e4 else f"{round(value, 2):.2f}"
+    short = f"{value:.2f}".rstrip("0").rstrip(".")
+    return "0" if short == "-0" else short
 
 
 def _p(point: tuple[float, float]) -> str:

@@ -101,14 +101,6 @@ def _listed(items: Sequence[complex]) -> str:
     return f"[{', '.join(map(number, items))}]"
 
 
-def alike(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same numbers, as far as a reader could tell."""
-    if one.is_meta or other.is_meta:
-        return True
-    one, other = _plain(one), _plain(other)
-    return one.shape == other.shape and one.allclose(other.to(one.dtype), rtol=1e-3, equal_nan=True)
-
-
 def trouble(tensor: Tensor) -> str | None:
     """What is wrong with a tensor's numbers: "NaN" or "inf" if it holds one, else None."""
     if tensor.is_meta or tensor.numel() == 0:
@@ -135,6 +127,8 @@ def clean(name: str, longest: int = LONGEST) -> str:
         if character.isspace() or unicodedata.category(character)[0] != "C"
     )
     line = " ".join(visible.split())
+    while line and unicodedata.category(line[0])[0] == "M":  # an accent without a letter
+        line = line[1:].lstrip()
     if name and not line:  # it must still be seen that there is one
         return "…"
     if len(line) <= longest:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
 Style = Literal["math", "text", "code"]  # italic names, upright rest, PyTorch's names
@@ -84,6 +84,7 @@ def _char_width(char: str, style: Style) -> int:
     return _WIDTHS[style].get(char, _DEFAULT[style])
 
 
+@lru_cache(4096)
 def measure(line: Line, size: float) -> Size:
     """Size of a line at a font size in pixels.
 
@@ -115,11 +116,19 @@ def math(text: str) -> Line:
         r"([^\W\d][\w.]*)(?![\w.(])|[^\W\d][\w.]*|[\d.]\w*(?:\.\d+)?|\W", text
     ):
         style: Style = "math" if match[1] else "text"
-        if runs and style == runs[-1].style == "text":
-            runs[-1] = Run(runs[-1].text + match[0])
+        before = runs[-1] if runs else Run("")
+        # An accent or vowel sign belongs to its letter, and a name goes on after it.
+        if _is_mark(match[0]) or (_is_mark(before.text[-1:]) and style == before.style):
+            runs[-1:] = [Run(before.text + match[0], before.style)]
+        elif style == before.style == "text":
+            runs[-1:] = [Run(before.text + match[0])]
         else:
             runs.append(Run(match[0], style))
     return tuple(runs)
+
+
+def _is_mark(text: str) -> bool:
+    return text != "" and unicodedata.category(text[0])[0] == "M"
 
 
 def plain(line: Line) -> str:

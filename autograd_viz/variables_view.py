@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 View = Literal["computation", "derivatives", "backward"]
 VIEWS: tuple[View, ...] = ("computation", "derivatives", "backward")
+MOST_OUTPUTS = 4  # that a title names
 MOST_TERMS = 3  # contributions that are written out as a sum
 LIMIT = 60  # variables that are drawn; a person cannot read more at once
 
@@ -92,10 +93,8 @@ class _Drawing:
             link for link in shown.links if link.target >= first and link.source >= first
         )
         self.into: dict[int, list[Link]] = defaultdict(list)
-        self.outof: dict[int, list[Link]] = defaultdict(list)
         for link in self.links:
             self.into[link.target].append(link)
-            self.outof[link.source].append(link)
         self.appears = self._appearances()
         self.last = max(self.appears.values())
 
@@ -103,7 +102,9 @@ class _Drawing:
     def title(self) -> str:
         if self.shown.focus:
             return f"Details for {text.clean(self.shown.focus)}"
-        return _TITLES[self.view].format(name=self._output_name(self.shown))
+        outputs = range(len(self.shown.graph.outputs))
+        names = [self._output_name(self.shown, number) for number in outputs]
+        return _TITLES[self.view].format(name=text.joined(names, most=MOST_OUTPUTS))
 
     def picture(self, frame: int, style: Style | None) -> Picture:
         boxes = [self._oval(variable, frame) for variable in reversed(self.nodes)]
@@ -182,7 +183,7 @@ class _Drawing:
             return [Arrow(target, source, hidden=self.appears[link.source] > frame)]
         if self.view == "derivatives":
             hidden = self.appears[link.source] > frame
-            return [Arrow(target, middle, hidden), Arrow(middle, source, hidden)]
+            return [Arrow(middle, source, hidden), Arrow(target, middle, hidden)]
         return [
             Arrow(source, middle, hidden=self.appears[number, 0] > frame),
             Arrow(middle, target, hidden=self.appears[number, 1] > frame),
@@ -194,7 +195,9 @@ class _Drawing:
         marks: list[Mark] = ["leaf"] if variable.is_leaf else []
         known = self.appears[variable.id] <= frame
         lower: tuple[Line, ...] = ()
-        reserve: tuple[Line, ...] = ()
+        gradient = tuple(self._gradient(variable)) if self.view != "computation" else ()
+        # As large in one view as in the other, so that their layouts are the same.
+        reserve = (gradient, tuple(self._value(variable))) if gradient else ()
         if self.view != "backward":
             upper = (self._definition(variable),)
             lower = tuple(self._value(variable))
@@ -202,9 +205,8 @@ class _Drawing:
                 marks.append("hidden")
         else:
             upper = (self._heading(variable),)
-            reserve = tuple(self._gradient(variable))
             if known:
-                lower = reserve
+                lower = gradient
                 arrived = [grad for grad in self._arrived(variable) if grad is not None]
                 if not arrived:
                     marks.append("empty")
@@ -263,12 +265,13 @@ class _Drawing:
             return (derivative(self._output_name(whole), text.clean(variable.title)),)
         return (Run("grad of "), *math(text.clean(variable.title)))
 
-    def _output_name(self, shown: Variables) -> str:
-        """The name of the output itself, where its operation has several."""
-        node, output_nr = shown.graph.outputs[0]
+    def _output_name(self, shown: Variables, number: int = 0) -> str:
+        """An output's name, or else its expression; of an operation with several its own name."""
+        node, output_nr = shown.graph.outputs[number]
         outputs = shown.graph.nodes[node].outputs
         label = outputs[output_nr].label if outputs else None
-        return text.clean(label or shown.root.title)
+        variable = next((one for one in shown.nodes if one.node == node), shown.root)
+        return text.clean(label or variable.title)
 
     def _arrived(self, variable: Variable) -> list[Tensor | None]:
         assert self.trace is not None
@@ -308,6 +311,7 @@ class _Drawing:
         symbol = derivative(text.clean(source.title), text.clean(target.title))
         sizes = [self._size(variable) for variable in (source, target)]
         marks: tuple[Mark, ...] = ()
+        reserve: tuple[tuple[Line, ...], ...] = ()
         lines: list[Line]
         if link.local is not None:
             lines = [(symbol, Run(f" = {text.number(link.local)}"))]
@@ -316,15 +320,18 @@ class _Drawing:
             lines = [(symbol, Run(" = ?"))]
         else:
             lines = [(symbol, Run(f": {sizes[0]} × {sizes[1]} Jacobian"))]
-            if self.view == "backward" and link.contribution is not None:
-                if self.appears[number, 1] <= frame:
-                    lines += [(Run(line),) for line in text.summary(link.contribution)]
+            if link.contribution is not None:
+                brought = [(Run(line),) for line in text.summary(link.contribution)]
+                reserve = ((*lines, *brought),)
+                if self.view == "backward" and self.appears[number, 1] <= frame:
+                    lines += brought
                     marks = ("alarm",) if text.trouble(link.contribution) else ()
-                else:
-                    lines += [(Run(" "),) for _ in text.summary(link.contribution)]
+                elif self.view == "backward":  # so that the first line does not move later
+                    lines += [(Run(" "),) for _ in brought]
         if self.view == "derivatives" and self.appears[link.source] > frame:
             marks = (*marks, "hidden")
-        return Box(f"link-{number}", "rect", tuple(lines), marks=marks, data={"link": number})
+        data = {"link": number}
+        return Box(f"link-{number}", "rect", tuple(lines), reserve=reserve, marks=marks, data=data)
 
     def _size(self, variable: Variable) -> int:
         """How many numbers the variable has, in all of its outputs."""

@@ -1,4 +1,4 @@
-"""Run all benchmarks and print a table: what was measured, its floor or peer, the ratio, the goal."""
+"""Run all benchmarks: a table of what was measured, its floor or peer, the ratio, the goal."""
 
 import statistics
 import subprocess
@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
 from torchviz import make_dot
 
 import autograd_viz as av
+from autograd_viz import svg
 from bench import models
 from bench.measure import medians, milliseconds
 
@@ -21,8 +23,9 @@ Row = tuple[str, str, str, str, str]
 
 def bare_walk(output: Tensor) -> None:
     """Touch each node's next_functions once and keep nothing but which nodes were seen."""
-    seen = {output.grad_fn}
-    waiting = [output.grad_fn]
+    root = get_gradient_edge(output).node
+    seen = {root}
+    waiting = [root]
     while waiting:
         for function, _ in waiting.pop().next_functions:
             if function is not None and function not in seen:
@@ -31,7 +34,7 @@ def bare_walk(output: Tensor) -> None:
 
 
 def torchviz_deep(output: Tensor) -> None:
-    """torchviz recurses once a node, so it gets a deep stack of its own."""
+    """Run torchviz on a deep stack: it recurses once a node."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(1_000_000)
     size = threading.stack_size(512 << 20)
@@ -116,7 +119,9 @@ def rows() -> list[Row]:
         compare("trace, transformer / backward", "<= 1.5 x", av.trace, backward, models.transformer)
     )
     example = models.lecture()
-    result = medians({"backward": backward, "trace": av.trace}, prepare=lambda: example, rounds=200)
+    result = medians(
+        {"backward": backward, "trace": av.trace}, prepare=lambda: example, rounds=30, repeats=20
+    )
     table.append(
         (
             "trace, lecture's example / backward",
@@ -128,7 +133,11 @@ def rows() -> list[Row]:
     )
     trace = av.trace(example)
     trace._repr_mimebundle_()  # compiles Graphviz where no earlier process has
-    later = medians({"picture": lambda _: trace._repr_mimebundle_()}, rounds=50)["picture"]
+    later = medians(
+        {"picture": lambda _: trace._repr_mimebundle_()},
+        prepare=svg._placed.cache_clear,  # or the layout would be done only once
+        rounds=50,
+    )["picture"]
     table += [
         ("import, after torch", milliseconds(in_new_process(IMPORT)), "", "", "<= 50 ms"),
         (

@@ -29,7 +29,8 @@ _tokens = torch.randn(4, 128, 256)
 
 def transformer() -> Tensor:
     """A transformer encoder of 12 layers, 256 wide, on 4 sequences of 128 tokens."""
-    return _transformer(_tokens).square().mean()
+    output: Tensor = _transformer(_tokens)
+    return output.square().mean()
 
 
 _cell = nn.RNNCell(16, 16)

@@ -114,13 +114,11 @@ def test_chain_stands_in_a_column(engine):
     assert (result.arrows[0][0][1], result.arrows[0][-1][1]) == (30, 80)
 
 
-def test_upward_puts_sources_below(engine):
-    down = place(DIAMOND, DIAMOND_ARROWS, engine=engine)
-    up = place(DIAMOND, DIAMOND_ARROWS, upward=True, engine=engine)
-    check(up, DIAMOND, DIAMOND_ARROWS)
+def test_sources_stand_above_targets(engine):
+    result = place(DIAMOND, DIAMOND_ARROWS, engine=engine)
+    check(result, DIAMOND, DIAMOND_ARROWS)
     for source, target in DIAMOND_ARROWS:
-        assert down.boxes[source].y < down.boxes[target].y
-        assert up.boxes[source].y > up.boxes[target].y
+        assert result.boxes[source].y < result.boxes[target].y
 
 
 def test_gaps_are_least_distances(engine):
@@ -157,16 +155,6 @@ def test_ordered_targets_stand_left_to_right(engine):
         assert sorted(targets, key=lambda t: result.boxes[t].x) == list(targets)
 
 
-def test_ranks_stand_at_one_height(engine):
-    sizes = dict.fromkeys("abcd", (40, 20))
-    arrows = [("a", "b"), ("b", "c"), ("a", "d")]
-    loose = place(sizes, arrows, engine=engine)
-    tied = place(sizes, arrows, ranks=[{"c", "d"}], engine=engine)
-    assert loose.boxes["c"].y != loose.boxes["d"].y
-    assert tied.boxes["c"].y == tied.boxes["d"].y
-    check(tied, sizes, arrows)
-
-
 def test_no_boxes_need_no_engine(monkeypatch):
     monkeypatch.setattr(layout, "_graphviz", None)
     assert place({}, []) == Layout(0, 0, {}, ())
@@ -201,30 +189,26 @@ def graphs(draw):
     pairs = draw(st.lists(st.tuples(st.sampled_from(ids), st.sampled_from(ids)), max_size=16))
     acyclic = draw(st.booleans())
     arrows = [tuple(sorted(p)) for p in pairs if p[0] != p[1]] if acyclic else pairs
-    some = st.sets(st.sampled_from(ids))
-    return sizes, arrows, draw(some), draw(st.lists(some, max_size=2))
+    return sizes, arrows, draw(st.sets(st.sampled_from(ids)))
 
 
 @settings(max_examples=150, deadline=None)
-@given(graph=graphs(), upward=st.booleans(), ordered=st.booleans())
-def test_every_layout(graph, upward, ordered):
-    sizes, arrows, ovals, ranks = graph
-    result = place(sizes, arrows, ovals=ovals, ranks=ranks, upward=upward, ordered=ordered)
+@given(graph=graphs(), ordered=st.booleans())
+def test_every_layout(graph, ordered):
+    sizes, arrows, ovals = graph
+    result = place(sizes, arrows, ovals=ovals, ordered=ordered)
     check(result, sizes, arrows, ovals)
-    for rank in ranks:
-        heights = [result.boxes[box].y for box in rank] or [0]
-        assert max(heights) - min(heights) < 0.03
-    if not ranks and all(source < target for source, target in arrows):
+    if all(source < target for source, target in arrows):
         for source, target in arrows:
-            assert (result.boxes[source].y < result.boxes[target].y) != upward
+            assert result.boxes[source].y < result.boxes[target].y
 
 
 @pytest.mark.dot
 @settings(max_examples=30, deadline=None)
 @given(graph=graphs())
 def test_every_layout_of_dot(graph):
-    sizes, arrows, ovals, ranks = graph
-    result = place(sizes, arrows, ovals=ovals, ranks=ranks, engine="dot")
+    sizes, arrows, ovals = graph
+    result = place(sizes, arrows, ovals=ovals, engine="dot")
     check(result, sizes, arrows, ovals)
 
 
@@ -462,7 +446,6 @@ def test_size_must_be_positive(size):
     [
         {"arrows": [("a", "z")]},
         {"arrows": [], "ovals": ["z"]},
-        {"arrows": [], "ranks": [["z"]]},
     ],
 )
 def test_ids_must_have_sizes(arguments):

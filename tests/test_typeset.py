@@ -1,0 +1,85 @@
+"""Lines of mathematics: what is italic, how wide text is taken to be, and fractions."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autograd_viz.typeset import Frac, Run, derivative, glyphs, math, measure, plain, width
+
+LINES = st.text(max_size=40).map(math)
+
+
+def italic(text):
+    return [run.text for run in math(text) if isinstance(run, Run) and run.style == "math"]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("d = log2(a) * log2(b)", ["d", "a", "b"]),
+        ("a1 + 2 * x_2", ["a1", "x_2"]),
+        ("layers.0.weight", ["layers.0.weight"]),
+        ("a ** -2.5", ["a"]),
+        ("1e-05 * a", ["a"]),
+        ("mean(addmm(…) ** 2)", []),
+        ("λ + naïve", ["λ", "naïve"]),
+        ("e\u0301t\u0301 + कि * 2", ["e\u0301t\u0301", "कि"]),
+        ("", []),
+    ],
+)
+def test_names_are_italic_and_functions_and_numbers_are_not(text, names):
+    assert italic(text) == names
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=60))
+def test_math_keeps_the_text(text):
+    assert plain(math(text)) == text
+
+
+@settings(max_examples=50, deadline=None)
+@given(LINES, LINES)
+def test_measure_adds_up(one, other):
+    assert measure(one + other, 20).width == pytest.approx(
+        measure(one, 20).width + measure(other, 20).width, abs=0.02
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(LINES)
+def test_measure_grows_with_the_font(line):
+    small, large = measure(line, 10), measure(line, 20)
+    assert large == pytest.approx([2 * part for part in small], abs=0.03)
+
+
+@settings(max_examples=50, deadline=None)
+@given(LINES, LINES)
+def test_a_fraction_is_as_wide_as_its_wider_half_and_higher_than_a_line(above, below):
+    size = measure((Frac(above, below),), 18)
+    halves = [measure(half, 18 * 0.78) for half in (above, below)]
+    assert size.width >= max(half.width for half in halves)
+    line = measure((Run("x"),), 18)
+    assert size.ascent > line.ascent
+    assert size.descent > line.descent
+    assert size.ascent + size.descent >= sum(half.ascent + half.descent for half in halves)
+
+
+def test_widths_are_those_of_times():
+    assert width(Run("fi"), 1000) == 333 + 278
+    assert width(Run("fi", "math"), 1000) == 278 + 278
+    assert width(Run("fi", "code"), 1000) == 2 * 602
+    assert width(Run("猫"), 1000) == 1000
+    assert width(Run("e\N{COMBINING ACUTE ACCENT}"), 1000) == width(Run("e"), 1000)
+
+
+def test_the_star_of_programs_is_drawn_as_a_dot_and_measured_as_one():
+    assert glyphs(Run("2 * 3 ** 4")) == "2 · 3 ** 4"
+    assert glyphs(Run("a * b", "code")) == "a * b"
+    assert width(Run(" * "), 18) == width(Run(" · "), 18)
+
+
+def test_derivative():
+    assert plain((derivative("e", "a"),)) == "∂e/∂a"
+    assert plain((derivative("a + b", "log2(a)"),)) == "∂(a + b)/∂log2(a)"
+    assert plain((derivative("f(a) + g(b)", "x"),)) == "∂(f(a) + g(b))/∂x"
+    assert plain((derivative("p, q", "layers.0.weight"),)) == "∂(p, q)/∂layers.0.weight"
