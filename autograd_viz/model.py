@@ -112,7 +112,7 @@ class Slot(NamedTuple):
     output_nr: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Graph(Shown):
     """The autograd graph of one or several outputs.
 
@@ -134,6 +134,9 @@ class Graph(Shown):
     values: Mapping[Slot, Tensor] = field(
         compare=False
     )  # copies, of the named tensors and of the leaves
+
+    def __repr__(self) -> str:
+        return f"<Graph of {len(self.nodes):,} nodes>"
 
     @property
     def root(self) -> Node:
@@ -186,7 +189,7 @@ class Step:
     ] = ()  # for a leaf: what each edge brought, in order of arrival
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trace(Shown):
     """One real backward pass, in the order in which the engine ran it.
 
@@ -204,6 +207,9 @@ class Trace(Shown):
     leaf_grads: tuple[tuple[Tensor, Tensor | None], ...]  # (leaf, its gradient); None: not reached
     starts: tuple[Tensor, ...]  # the gradient that each output began with
     local: Mapping[Edge, float]  # local derivative along an edge, where both ends are scalars
+
+    def __repr__(self) -> str:
+        return f"<Trace of {len(self.steps):,} steps>"
 
     @cached_property
     def step_of(self) -> Mapping[int, int]:
@@ -278,7 +284,7 @@ class Variable:
         return self.name or self.expression
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Variables(Shown):
     """A computation at variable level; shows as the backward pass if one was recorded.
 
@@ -295,6 +301,9 @@ class Variables(Shown):
     links: tuple[Link, ...]
     opened: tuple[str, ...] = ()  # variables whose inner operations are shown
     focus: str | None = None  # the variable of which alone the details are shown
+
+    def __repr__(self) -> str:
+        return f"<{len(self.nodes):,} Variables>"
 
     @property
     def root(self) -> Variable:

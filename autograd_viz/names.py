@@ -42,7 +42,7 @@ def collect(
     for name, tensor in (names or {}).items():
         if not is_tensor(tensor):
             raise NotATensorError(
-                f"names[{name!r}] is a {type(tensor).__name__}, not a tensor; "
+                f"names[{name!r}] is of type {type(tensor).__name__}, not a tensor; "
                 f'give names={{"{name}": tensor}}'
             )
         yield str(name), tensor
@@ -72,7 +72,7 @@ def _parameters(
         for name, tensor in params.items():
             if not is_tensor(tensor):
                 raise NotATensorError(
-                    f"params[{name!r}] is a {type(tensor).__name__}, not a tensor; "
+                    f"params[{name!r}] is of type {type(tensor).__name__}, not a tensor; "
                     "give params=model, or params=dict(model.named_parameters())"
                 )
             yield str(name), tensor

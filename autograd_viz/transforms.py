@@ -81,9 +81,11 @@ def details(variables: Variables, name: str) -> Variables:
     )
 
 
-def _unknown(name: str, known: Mapping[str | None, int]) -> KeyError:
+def _unknown(name: str, known: Mapping[str | None, int]) -> ValueError:
     names = ", ".join(sorted(clean(label) for label in known if label)) or "none"
-    return KeyError(f"no variable of the graph is called {name!r}; those with a name are: {names}")
+    return ValueError(
+        f"no variable of the graph is called {name!r}; those with a name are: {names}"
+    )
 
 
 def _consumers_first(graph: Graph) -> list[int]:

@@ -161,3 +161,12 @@ def test_variables_are_those_of_the_graph_or_of_the_trace():
     opened = trace.variables().open("d")
     assert (opened.opened, opened.root.name, opened.trace) == (("d",), "d", trace)
     assert trace.variables(open="d").opened == ("d",)
+
+
+def test_a_repr_is_short_however_large_the_graph_is():
+    y = torch.ones((), requires_grad=True)
+    for _ in range(2000):
+        y = y + 1
+    trace = av.trace(y)
+    shown = [repr(trace.graph), repr(trace), repr(trace.variables())]
+    assert shown == ["<Graph of 2,001 nodes>", "<Trace of 2,001 steps>", "<2 Variables>"]

@@ -224,13 +224,13 @@ def test_opening_twice_and_details_of_what_is_open():
 
 @pytest.mark.parametrize("call", ["open", "details"])
 def test_an_unknown_variable_is_an_error_that_lists_the_known_ones(call):
-    with pytest.raises(KeyError, match=r"'f'.*a, b, c, d, e"):
+    with pytest.raises(ValueError, match=r"'f'.*a, b, c, d, e"):
         getattr(main_example().variables(), call)("f")
 
 
 def test_unknown_variable_where_nothing_is_named():
     graph = av.graph(torch.ones((), requires_grad=True) * 2)
-    with pytest.raises(KeyError, match="none"):
+    with pytest.raises(ValueError, match="none"):
         graph.variables(open="x")
 
 
