@@ -361,38 +361,26 @@ class _Drawing:
         shown = [variable for variable in self.nodes if self.appears[variable.id] <= frame]
         if self.view == "computation":
             rows = [["variable", "value"]]
-            rows += [
-                [plain(self._definition(v)), "; ".join(map(plain, self._value(v)))] for v in shown
-            ]
+            rows += [[plain(self._definition(v)), self._value_text(v)] for v in shown]
             return text.table(rows)
+        below: dict[int, list[str]] = defaultdict(list)  # a variable's id -> its rectangles
+        above: dict[int, list[str]] = defaultdict(list)
+        for number, link in enumerate(self.links):
+            slope = plain(self._rectangle(number, link, frame).upper[0])
+            below[link.source].append(slope)
+            above[link.target].append(slope)
         if self.view == "derivatives":
             rows = [["variable", "value", "local derivatives"]]
-            for variable in shown:
-                slopes = [
-                    plain(self._rectangle(n, link, frame).upper[0])
-                    for n, link in enumerate(self.links)
-                    if link.source == variable.id
-                ]
-                rows.append(
-                    [
-                        plain(self._definition(variable)),
-                        "; ".join(map(plain, self._value(variable))),
-                        ", ".join(slopes),
-                    ]
-                )
+            rows += [
+                [plain(self._definition(v)), self._value_text(v), ", ".join(below[v.id])]
+                for v in shown
+            ]
             return text.table(rows)
         rows = [["variable", "gradient", "local derivatives on the way"]]
         for variable in sorted(shown, key=lambda v: (self.appears[v.id], v.id)):
-            ways = [
-                plain(self._rectangle(n, link, frame).upper[0])
-                for n, link in enumerate(self.links)
-                if link.target == variable.id
-            ]
-            rows.append(
-                [
-                    plain(self._heading(variable)),
-                    "; ".join(map(plain, self._gradient(variable))),
-                    ", ".join(ways),
-                ]
-            )
+            gradient = "; ".join(map(plain, self._gradient(variable)))
+            rows.append([plain(self._heading(variable)), gradient, ", ".join(above[variable.id])])
         return text.table(rows)
+
+    def _value_text(self, variable: Variable) -> str:
+        return "; ".join(map(plain, self._value(variable)))

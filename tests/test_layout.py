@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, pairwise
@@ -332,18 +331,17 @@ def test_too_deep_a_chain_is_an_error_also_on_a_small_thread():
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
 def test_interrupt_gets_through_at_once():
     code = """
-    import itertools, os, signal, threading, time
+    import itertools, os, signal, threading
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
     place({"a": (9, 9)}, [])
     ids = [str(n) for n in range(150)]
     arrows = list(itertools.combinations(ids, 2))
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     place(dict.fromkeys(ids, (9, 9)), arrows, effort=1 << 60)
     """
-    start = time.monotonic()
-    done = python(f"if True:{code}")
+    done = python(f"if True:{code}")  # without end if the interrupt waited for the layout
     assert done.returncode in (-signal.SIGINT, 130)
     assert done.stderr.rstrip().endswith("KeyboardInterrupt")
-    assert time.monotonic() - start < 60
 
 
 # --- which engine

@@ -164,7 +164,8 @@ def test_objects_are_told_by_type_alone():
 @pytest.mark.parametrize("given", [{"x": 3}, {"x": None}, {"x": [torch.ones(1)]}])
 def test_a_name_for_no_tensor(given):
     y = leaf().exp()
-    with pytest.raises(NotATensorError, match=r"names\['x'\] is of type .*, not a tensor") as caught:
+    wanted = r"names\['x'\] is of type .*, not a tensor"
+    with pytest.raises(NotATensorError, match=wanted) as caught:
         av.graph(y, names=given)
     assert 'names={"x": tensor}' in str(caught.value)
     with pytest.raises(NotATensorError, match=r"params\['x'\] .* give params=model"):
