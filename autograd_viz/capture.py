@@ -147,6 +147,11 @@ class Walk:
             if not following and is_accumulator(self.functions[position])
         ]
 
+    @cached_property
+    def leaves(self) -> dict[int, Tensor]:
+        """The leaf of each AccumulateGrad node, by its position."""
+        return {place: self.functions[place].variable for place in self.accumulators}  # type: ignore[attr-defined]
+
 
 def walk_from(roots: Sequence[AutogradNode]) -> Walk:
     """Walk `next_functions` breadth first, without recursion.
@@ -199,10 +204,7 @@ def _labels(
     """Which slot has which name, and copies of the small tensors among them."""
     labels: dict[Slot, str] = {}
     tensors: dict[Slot, Tensor] = {}
-    leaves = {
-        id(walk.functions[position].variable): position  # type: ignore[attr-defined]
-        for position in walk.accumulators
-    }
+    leaves = {id(leaf): position for position, leaf in walk.leaves.items()}
     for name, tensor in named:
         if not tensor.requires_grad:
             continue
@@ -215,8 +217,8 @@ def _labels(
             slot = Slot(position, tensor.output_nr)
             if slot not in labels:
                 labels[slot], tensors[slot] = name, tensor
-    for position in walk.accumulators:
-        tensors.setdefault(Slot(position, 0), walk.functions[position].variable)  # type: ignore[attr-defined]
+    for position, leaf in walk.leaves.items():
+        tensors.setdefault(Slot(position, 0), leaf)
     for slot, tensor in _recovered(walk, saved):
         tensors.setdefault(slot, tensor)
     with torch.no_grad():

@@ -163,7 +163,7 @@ def _run(
         events.append((position, (), copies.of((grad,))))
 
     accumulators = walk.accumulators
-    leaves: list[Tensor] = [walk.functions[i].variable for i in accumulators]  # type: ignore[attr-defined]
+    leaves = list(walk.leaves.values())
     hooks: list[Any] = []
     try:
         # A leaf's node does not run under autograd.grad, so its hook sits on the tensor.
@@ -272,7 +272,7 @@ def _steps(
                 position,
                 grad_outputs,
                 grad_inputs,
-                leaf=walk.functions[position].variable,  # type: ignore[attr-defined]
+                leaf=walk.leaves[position],
                 contributions=tuple(brought[position]),
             )
         else:
