@@ -1008,3 +1008,37 @@ def test_the_default_dtype_does_not_matter():
     with default_dtype(torch.float64):
         assert values(traced(e)) == values(traced(e))
         assert traced(e).starts[0].dtype == torch.float32
+
+
+def test_a_hook_that_changes_a_large_gradient_in_place_spoils_nothing():
+    calls: list[int] = []
+
+    def double(grad: Tensor) -> None:
+        calls.append(grad.numel())
+        grad.mul_(2)
+
+    x = torch.ones(2_000, requires_grad=True)
+    inner = x * 3
+    y = (inner * 5).sum()
+    inner.register_hook(double)
+    trace = traced(y)
+    sender, receiver = trace.steps[1], trace.steps[2]
+    assert sender.grad_inputs[0] is not None
+    assert receiver.grad_outputs[0] is not None
+    assert torch.equal(sender.grad_inputs[0], torch.full((2_000,), 5.0))
+    assert torch.equal(receiver.grad_outputs[0], torch.full((2_000,), 10.0))
+    assert calls == [2_000, 2_000]  # found out in the first pass, so it ran again
+
+
+def test_large_gradients_outlive_changes_of_the_weights():
+    weight = torch.ones(50, 50, requires_grad=True)
+    x = torch.arange(2_500.0).reshape(50, 50).requires_grad_()
+    y = (x @ weight).sum()
+    trace = traced(y)
+    wanted = torch.autograd.grad(y, [x, weight], retain_graph=True)
+    with torch.no_grad():
+        weight.zero_()
+        x.zero_()
+    grads = {id(leaf): grad for leaf, grad in trace.leaf_grads}
+    for leaf, grad in zip((x, weight), wanted, strict=True):
+        assert torch.equal(grads[id(leaf)], grad)
