@@ -383,7 +383,7 @@ def test_overlapping_graphs_share_their_guards() -> None:
         assert first() is None
         print("done")
         """,
-        seconds=20,
+        seconds=120,
     )
 
 
@@ -399,7 +399,7 @@ def test_long_list_of_intermediates_takes_linear_time() -> None:
         assert first() is None
         print("done")
         """,
-        seconds=20,
+        seconds=120,
     )
 
 
