@@ -1,4 +1,4 @@
-"""Boxes of known size -> coordinates; the only module that knows Graphviz.
+"""Boxes of known size -> coordinates; the only module that runs Graphviz.
 
 Graphviz does the layout and nothing else: it gets boxes without text, and gives back where they
 stand and how the arrows run. Two engines do the same work:

@@ -1,4 +1,4 @@
-"""The names under which the caller knows the tensors of a graph."""
+"""The tensors that the caller's variables hold, and the names they have there."""
 
 from __future__ import annotations
 
