@@ -69,6 +69,9 @@ class Node:
     constants: Mapping[str, float] = field(
         default_factory=dict, hash=False
     )  # numbers the operation saved
+    symbols: Mapping[str, str] = field(
+        default_factory=dict, hash=False
+    )  # the reader's names for inputs and numbers that are constants: {"other": "x"}
     custom: bool = False  # the backward of a torch.autograd.Function
 
     @property
@@ -262,7 +265,7 @@ class Link(NamedTuple):
 
     source: int  # the variable computed; where the gradient comes from
     target: int  # the variable it is computed from; where the gradient goes to
-    arrivals: tuple[Edge, ...]  # the edges of the graph that end in the target
+    arrivals: tuple[Edge, ...]  # the graph's edges that end in the target; () to a constant
     local: float | None  # the local derivative, d source / d target; None if not a known scalar
     contribution: Tensor | None  # what the source contributes to the target's gradient
 
@@ -272,16 +275,22 @@ class Variable:
     """A value of the computation that has a name, or that several others are made from."""
 
     id: int  # position in Variables.nodes
-    node: int  # the graph's node that computes it, or that accumulates its gradient
+    node: int | None  # the graph's node that computes it or accumulates its gradient; None: outside
     name: str | None  # the reader's, None for an unnamed intermediate
     expression: str  # "log2(a) * log2(b)"; equal to the name for a leaf
-    is_leaf: bool
+    kind: Literal["leaf", "result", "constant", "unused"]  # "unused": the output does not need it
     members: tuple[int, ...]  # ids of the graph's nodes that compute it, its own first
+    value: Tensor | None = None  # of a variable outside of the graph
 
     @property
     def title(self) -> str:
         """The name, or else the expression."""
         return self.name or self.expression
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether a gradient accumulates in it."""
+        return self.kind == "leaf"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -308,8 +317,25 @@ class Variables(Shown):
     @property
     def root(self) -> Variable:
         """The variable of the (first) output."""
-        node = self.graph.outputs[0].node
+        node = self.graph.outputs[0].node if self.graph.outputs else None
         return next((variable for variable in self.nodes if variable.node == node), self.nodes[-1])
+
+    def outputs(self, variable: Variable) -> tuple[Output, ...]:
+        """Shapes and names of what a variable holds: several where its operation has several."""
+        if variable.node is not None:
+            return self.graph.nodes[variable.node].outputs
+        value = variable.value
+        if value is None:
+            return ()
+        dtype = str(value.dtype).removeprefix("torch.")
+        return (Output(tuple(value.shape), dtype, str(value.device), variable.name),)
+
+    def values(self, variable: Variable) -> tuple[Tensor | None, ...]:
+        """The values of a variable, one an output; None where none was kept."""
+        if variable.node is None:
+            return (variable.value,)
+        slots = range(len(self.graph.nodes[variable.node].outputs))
+        return tuple(self.graph.values.get(Slot(variable.node, slot)) for slot in slots) or (None,)
 
     def open(self, *names: str) -> Variables:
         """Show the operations inside these variables one by one, as variables without a name."""

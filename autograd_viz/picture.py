@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from autograd_viz.model import Shown
-from autograd_viz.typeset import Line
+from autograd_viz.typeset import Line, latex, plain
 
 Theme = Literal["auto", "light", "dark"]
 Engine = Literal["auto", "wasm", "dot"]
-Mark = Literal["leaf", "empty", "alarm", "hidden"]
+# "lit" and "dim": what is pointed at, and the rest; "cut": a gradient stops here.
+Mark = Literal["leaf", "constant", "empty", "alarm", "hidden", "lit", "dim", "cut"]
 THEMES: tuple[Theme, ...] = ("auto", "light", "dark")
 ENGINES: tuple[Engine, ...] = ("auto", "wasm", "dot")
 
@@ -44,7 +45,7 @@ class Arrow:
 
     source: str
     target: str
-    hidden: bool = False
+    marks: tuple[Mark, ...] = ()
 
 
 class Drawing(Shown):
@@ -77,9 +78,42 @@ class Picture(Drawing):
     arrows: tuple[Arrow, ...]
     upward: bool = False  # arrows point up, from input to result
     statements: tuple[tuple[str, bool], ...] = ()  # program lines at the side; False: not yet shown
+    formulas: tuple[Line, ...] = ()  # lines of mathematics below the drawing
     notes: tuple[str, ...] = ()
     legend: Mapping[str, str] = field(default_factory=dict)  # "oval", "leaf", ... -> meaning
     style: Style = Style()
+
+
+@dataclass(frozen=True)
+class Formula(Drawing):
+    r"""A line of mathematics, as text, LaTeX and SVG.
+
+    >>> from autograd_viz.typeset import Run, derivative
+    >>> formula = Formula((derivative("e", "c"), Run(" = 2")))
+    >>> formula.words, formula.latex
+    ('∂e/∂c = 2', '\\frac{\\partial e}{\\partial c} = 2')
+    """
+
+    line: Line
+    style: Style = Style()
+
+    @property
+    def title(self) -> str:  # type: ignore[override]
+        """The formula in words: a formula is its own title."""
+        return self.words
+
+    @property
+    def words(self) -> str:  # type: ignore[override]
+        """The formula as text."""
+        return plain(self.line)
+
+    @property
+    def latex(self) -> str:
+        """The formula in LaTeX, without dollar signs."""
+        return latex(self.line)
+
+    def __str__(self) -> str:
+        return self.words
 
 
 @dataclass(frozen=True)
@@ -90,6 +124,25 @@ class Strip(Drawing):
     words: str
     frames: tuple[Picture, ...]
     columns: int = 2
+
+
+def marked(
+    picture: Picture,
+    boxes: Mapping[str, Sequence[Mark]],
+    arrows: Mapping[tuple[str, str], Sequence[Mark]],
+    others: Sequence[Mark] = (),
+) -> Picture:
+    """The same picture with marks added to some boxes and arrows, and `others` to all the rest."""
+    return replace(
+        picture,
+        boxes=tuple(
+            replace(box, marks=(*box.marks, *boxes.get(box.id, others))) for box in picture.boxes
+        ),
+        arrows=tuple(
+            replace(arrow, marks=(*arrow.marks, *arrows.get((arrow.source, arrow.target), others)))
+            for arrow in picture.arrows
+        ),
+    )
 
 
 def strip(title: str, frames: Sequence[Picture], columns: int = 2) -> Strip:

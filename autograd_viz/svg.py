@@ -13,15 +13,17 @@ from functools import lru_cache
 from xml.sax.saxutils import escape, quoteattr
 
 from autograd_viz import layout
-from autograd_viz.picture import Box, Drawing, Engine, Picture, Strip
+from autograd_viz.picture import Arrow, Box, Drawing, Engine, Formula, Picture, Strip
 from autograd_viz.typeset import (
     AXIS,
     FRACTION_PAD,
+    RAISE,
     SMALLER,
     Frac,
     Line,
     Run,
     Size,
+    Sup,
     glyphs,
     measure,
     width,
@@ -32,6 +34,7 @@ LEADING = 5.0  # between two lines of a box
 MARGIN = 14.0
 SMALL = 14.0  # font of the legend and the notes
 HEAD = 9.0  # length of an arrow's head
+CROSS = 8.0  # half the width of the cross on an arrow that is cut
 ORDERED = 40  # boxes up to which operands keep their order, left to right
 
 _FAMILIES = {
@@ -43,11 +46,13 @@ _LIGHT = {
     "paper": "#ffffff", "ink": "#1b1b1b", "soft": "#4a535e",
     "oval": "#e8f1fb", "oval-line": "#14507f", "leaf": "#e2f3ea", "leaf-line": "#0b6e4f",
     "rect": "#fff4dc", "rect-line": "#a35200", "alarm": "#fde4e7", "alarm-line": "#b3001b",
+    "given": "#eceff2", "lit": "#8a1c9c",
 }  # fmt: skip
 _DARK = {
     "paper": "#14171c", "ink": "#f4f4f4", "soft": "#b4bdc8",
     "oval": "#15304a", "oval-line": "#7db8ee", "leaf": "#10392c", "leaf-line": "#5fd0a5",
     "rect": "#3b2b0b", "rect-line": "#f0b350", "alarm": "#4a1420", "alarm-line": "#ff8a9b",
+    "given": "#2b3139", "lit": "#f29bff",
 }  # fmt: skip
 
 
@@ -60,6 +65,9 @@ def draw(drawing: Drawing) -> str:
         case Strip():
             parts, wide, high = _frames(drawing)
             theme = drawing.frames[0].style.theme
+        case Formula():
+            parts, wide, high = _formula(drawing)
+            theme = drawing.style.theme
         case _:
             raise TypeError(f"a {type(drawing).__name__} cannot be drawn")
     return _document(parts, wide, high, drawing.title, drawing.words, theme)
@@ -135,6 +143,14 @@ def _rules(scope: str, colour: dict[str, str]) -> str:
         ".av-head": f"fill:{colour['ink']}",
         ".av-frame": f"fill:none;stroke:{colour['soft']};stroke-width:1",
         ".av-more": "fill:none",
+        ".av-constant": f"fill:{colour['given']};stroke:{colour['soft']};stroke-width:1.2",
+        ".av-arrow.av-constant": "fill:none;stroke-dasharray:2 4",
+        ".av-lit": f"stroke:{colour['lit']};stroke-width:4",
+        ".av-head.av-lit": f"fill:{colour['lit']};stroke:none",
+        ".av-dim": "opacity:.3",
+        ".av-cut": f"stroke:{colour['alarm-line']};stroke-width:3;stroke-dasharray:7 5",
+        ".av-head.av-cut": f"fill:{colour['alarm-line']};stroke:none",
+        ".av-cross": f"fill:none;stroke:{colour['alarm-line']};stroke-width:4",
     }
     return "".join(f"{scope} {selector}{{{rule}}}" for selector, rule in rules.items())
 
@@ -151,14 +167,16 @@ def _body(picture: Picture, legend: bool = True) -> tuple[list[str], float, floa
     placed = _placed(tuple(sizes.items()), downward, ovals, picture.style.engine)
     parts: list[str] = [f'<g transform="translate({_n(MARGIN)} {_n(MARGIN)})">']
     for arrow, points in zip(picture.arrows, placed.arrows, strict=True):
-        if not arrow.hidden:
-            parts.append(_arrow(points[::-1] if picture.upward else points))
+        if "hidden" not in arrow.marks:
+            parts.append(_arrow(arrow, points[::-1] if picture.upward else points))
     for box in picture.boxes:
         if "hidden" not in box.marks:
             place = placed.boxes[box.id]
             parts.extend(_box(box, place.x, place.y, *sizes[box.id]))
     parts.append("</g>")
     wide, high = placed.width + 2 * MARGIN, placed.height + 2 * MARGIN
+    if picture.formulas:
+        wide, high = _under(parts, picture.formulas, wide, high)
     if picture.statements:
         wide, high = _beside(parts, picture.statements, wide, high)
     if legend and (picture.legend or picture.notes):
@@ -214,8 +232,9 @@ def _box_size(box: Box) -> tuple[float, float]:
 
 def _box(box: Box, x: float, y: float, wide: float, high: float) -> Iterator[str]:
     data = "".join(f' data-{key}="{value}"' for key, value in box.data.items())
-    yield f'<g class="av-box"{data}>'
-    names = [f"av-{box.shape}", *(f"av-{mark}" for mark in box.marks)]
+    faded = " av-dim" if "dim" in box.marks else ""  # with its text
+    yield f'<g class="av-box{faded}"{data}>'
+    names = [f"av-{box.shape}", *(f"av-{mark}" for mark in box.marks if mark != "dim")]
     if box.shape == "oval":
         yield (
             f'<ellipse class="{" ".join(names)}" cx="{_n(x)}" cy="{_n(y)}" '
@@ -259,6 +278,8 @@ def _text(line: Line, x: float, y: float, size: float, name: str = "") -> Iterat
     for part in line:
         if isinstance(part, Frac):
             yield from _fraction(part, x, y, size)
+        elif isinstance(part, Sup):
+            yield from _text(part.raised, x, y - RAISE * size, size * SMALLER, name)
         elif part.text.strip():
             yield _run(part, x, y, size, name)
         x += measure((part,), size).width
@@ -308,8 +329,8 @@ def _legal(text: str) -> str:
 # Arrows
 
 
-def _arrow(points: Sequence[tuple[float, float]]) -> str:
-    """A spline with a head whose tip is its last point."""
+def _arrow(arrow: Arrow, points: Sequence[tuple[float, float]]) -> str:
+    """A spline with a head whose tip is its last point, and a cross where a gradient stops."""
     (x, y), before = (
         points[-1],
         next(
@@ -329,7 +350,26 @@ def _arrow(points: Sequence[tuple[float, float]]) -> str:
     curve = [*points[:-1], inner]
     path = f"M{_p(curve[0])}C" + " ".join(map(_p, curve[1:]))
     head = f"M{_p((x, y))}L{_p(corners[0])} {_p(corners[1])}Z"
-    return f'<path class="av-arrow" d="{path}"/><path class="av-head" d="{head}"/>'
+    names = "".join(f" av-{mark}" for mark in arrow.marks)
+    if "constant" in arrow.marks:  # no gradient travels here, so there is no head
+        path = f"M{_p(points[0])}C" + " ".join(map(_p, points[1:]))
+        return f'<path class="av-arrow{names}" d="{path}"/>'
+    drawn = f'<path class="av-arrow{names}" d="{path}"/><path class="av-head{names}" d="{head}"/>'
+    return drawn + (_cross(points) if "cut" in arrow.marks else "")
+
+
+def _cross(points: Sequence[tuple[float, float]]) -> str:
+    """In the middle of an arrow, as far as its control points tell."""
+    x, y = points[len(points) // 2]
+    if len(points) == 4:  # one Bezier curve: its point at one half
+        x, y = (
+            (points[0][i] + 3 * points[1][i] + 3 * points[2][i] + points[3][i]) / 8 for i in (0, 1)
+        )
+    r = CROSS
+    strokes = (
+        f"M{_p((x - r, y - r))}L{_p((x + r, y + r))}M{_p((x - r, y + r))}L{_p((x + r, y - r))}"
+    )
+    return f'<path class="av-cross" d="{strokes}"/>'
 
 
 # Around the drawing
@@ -345,6 +385,22 @@ def _beside(
         if shown:
             parts.extend(_text(line, wide + MARGIN, MARGIN * 2 + number * SMALL * 1.7, SMALL))
     return wide + room + 2 * MARGIN, max(high, len(lines) * SMALL * 1.7 + 2 * MARGIN)
+
+
+def _under(
+    parts: list[str], formulas: Sequence[Line], wide: float, high: float
+) -> tuple[float, float]:
+    """Lines of mathematics below the drawing, in its middle."""
+    size = _lines_size(formulas)
+    wide = max(wide, size.width + 2 * MARGIN)
+    parts.extend(_lines(formulas, wide / 2, high))
+    return wide, high + size.ascent + MARGIN
+
+
+def _formula(formula: Formula) -> tuple[list[str], float, float]:
+    size = measure(formula.line, FONT)
+    parts = list(_text(formula.line, MARGIN / 2, MARGIN / 2 + size.ascent, FONT))
+    return parts, size.width + MARGIN, size.ascent + size.descent + MARGIN
 
 
 def _below(parts: list[str], picture: Picture, wide: float, high: float) -> tuple[float, float]:
@@ -373,6 +429,8 @@ def _below(parts: list[str], picture: Picture, wide: float, high: float) -> tupl
 
 
 def _swatch(kind: str, x: float, y: float) -> str:
+    if kind == "cut":
+        return f'<path class="av-arrow av-cut" d="M{_p((x - 12, y))}L{_p((x + 12, y))}"/>'
     if kind in ("rect", "empty", "none", "alarm"):
         names = {
             "none": "av-rect av-empty",
@@ -383,7 +441,7 @@ def _swatch(kind: str, x: float, y: float) -> str:
         return f'<rect class="{name}" x="{_n(x - 12)}" y="{_n(y - 7)}" width="24" height="14"/>'
     if kind == "more":
         return "".join(_text((Run("…"),), x - 7, y + 4, SMALL, "av-soft"))
-    oval = f'<ellipse class="av-{kind}" cx="{_n(x)}" cy="{_n(y)}" rx="13" ry="8"/>'
+    oval = f'<ellipse class="av-oval av-{kind}" cx="{_n(x)}" cy="{_n(y)}" rx="13" ry="8"/>'
     if kind == "leaf":
         oval += f'<ellipse class="av-ring" cx="{_n(x)}" cy="{_n(y)}" rx="10" ry="5"/>'
     return oval

@@ -50,7 +50,7 @@ def by_variable(
             anchor,
             graph.nodes[anchor].label,
             texts[anchor].text,
-            graph.nodes[anchor].kind == "accumulate",
+            "leaf" if graph.nodes[anchor].kind == "accumulate" else "result",
             tuple(members[anchor]),
         )
         for anchor in sequence
@@ -166,7 +166,8 @@ def _links(
     position: Mapping[int, int],
 ) -> list[Link]:
     """The links of one variable to those that it is made from, left to right."""
-    along: dict[int, float | None] = defaultdict(float, {variable.node: 1.0})
+    own = variable.members[0]
+    along: dict[int, float | None] = defaultdict(float, {own: 1.0})
     local: dict[int, float | None] = defaultdict(float)
     arrivals: dict[int, list[Edge]] = defaultdict(list)
     for node in variable.members:  # consumers first, so `along` is complete when it is read
@@ -185,16 +186,16 @@ def _links(
     for target, edges in sorted(arrivals.items(), key=lambda item: position[item[0]]):
         total, slope = _total(trace, edges), local[target]
         if slope is None and len(graph.nodes[target].outputs) == 1:
-            slope = _quotient(total, _gradient(trace, graph, variable))
+            slope = _quotient(total, _gradient(trace, graph, own))
         links.append(Link(variable.id, position[target], tuple(edges), slope, total))
     return links
 
 
-def _gradient(trace: Trace | None, graph: Graph, variable: Variable) -> Tensor | None:
-    """What arrived at a variable with one output."""
-    if trace is None or len(graph.nodes[variable.node].outputs) != 1:
+def _gradient(trace: Trace | None, graph: Graph, node: int) -> Tensor | None:
+    """What arrived at a node with one output."""
+    if trace is None or len(graph.nodes[node].outputs) != 1:
         return None
-    return trace.arrived(Slot(variable.node, 0))
+    return trace.arrived(Slot(node, 0))
 
 
 def _quotient(sent: Tensor | None, arrived: Tensor | None) -> float | None:

@@ -17,6 +17,7 @@ Style = Literal["math", "text", "code"]  # italic names, upright rest, PyTorch's
 SMALLER = 0.78  # size of a fraction's parts beside the line's
 FRACTION_PAD = 0.12  # em on both sides of a fraction
 AXIS = 0.28  # em from the baseline up to a fraction's bar
+RAISE = 0.38  # em that an exponent's baseline stands above the line's
 
 _TIMES = {
     200: "|", 250: " ,.", 278: "/:;\\ijlt·", 333: "!'()-[]`frI", 389: "Js", 408: '"', 444: "?acez",
@@ -54,7 +55,14 @@ class Frac:
     below: Line
 
 
-Line = tuple[Run | Frac, ...]
+@dataclass(frozen=True, slots=True)
+class Sup:
+    """A raised part: an exponent, or the T of a transposed matrix."""
+
+    raised: Line
+
+
+Line = tuple[Run | Frac | Sup, ...]
 
 
 class Size(NamedTuple):
@@ -95,6 +103,10 @@ def measure(line: Line, size: float) -> Size:
     for part in line:
         if isinstance(part, Run):
             total += width(part, size)
+        elif isinstance(part, Sup):
+            raised = measure(part.raised, size * SMALLER)
+            total += raised.width
+            ascent = max(ascent, RAISE * size + raised.ascent)
         else:
             above, below = (measure(half, size * SMALLER) for half in (part.above, part.below))
             total += max(above.width, below.width) + 2 * FRACTION_PAD * size
@@ -132,11 +144,75 @@ def _is_mark(text: str) -> bool:
 
 
 def plain(line: Line) -> str:
-    """The line as ordinary text; a fraction becomes `above/below`."""
+    """The line as ordinary text: a fraction becomes `above/below`, an exponent `^2`.
+
+    >>> plain((Frac((Run("1"),), (Run("a ln 2"),)), Run(" = 0.7213")))
+    '1/(a ln 2) = 0.7213'
+    """
+    return "".join(map(_plain, line))
+
+
+def _plain(part: Run | Frac | Sup) -> str:
+    if isinstance(part, Run):
+        return part.text
+    if isinstance(part, Sup):
+        return f"^{_bracketed(plain(part.raised))}"
+    return f"{_bracketed(plain(part.above))}/{_bracketed(plain(part.below))}"
+
+
+def _bracketed(text: str) -> str:
+    """In brackets, unless it is one thing: a name, a number, a call, a part of a derivative."""
+    whole = re.fullmatch(r"∂.*|-?[\w.]+|[\w.]*\([^()]*\)", text)
+    return text if whole else f"({text})"
+
+
+_LATEX = {
+    "∂": r"\partial ", "*": r" \cdot ", "·": r" \cdot ", "×": r" \times ", "…": r"\dots ",
+    "−": "-", "@": r" \mathbin{@} ", "≈": r" \approx ", "√": r"\sqrt ", "ᵀ": r"^{\mathsf T}",
+    "≤": r" \le ", "≥": r" \ge ", "²": "^2", "³": "^3", "∞": r"\infty ",
+    "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "_": r"\_", "{": r"\{", "}": r"\}",
+    "\\": r"\backslash ", "^": r"\hat{}", "~": r"\sim ",
+}  # fmt: skip
+_FUNCTIONS = {name: f"\\{name} " for name in ("exp", "ln", "log", "sin", "cos", "tan", "tanh")}
+_FUNCTIONS |= {"sinh": r"\sinh ", "cosh": r"\cosh ", "max": r"\max ", "min": r"\min "}
+_FUNCTIONS |= {"log2": r"\log_2 ", "log10": r"\log_{10} "}
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+
+
+def latex(line: Line) -> str:
+    r"""The line in LaTeX, without dollar signs.
+
+    >>> print(latex((derivative("e", "c"), Run(" = "), *math("log2(z₁)"), Sup((Run("2"),)))))
+    \frac{\partial e}{\partial c} = \log_2 (z_{1})^{2}
+    """
+    return "".join(map(_latex, line)).strip()
+
+
+def _latex(part: Run | Frac | Sup) -> str:
+    if isinstance(part, Sup):
+        return f"^{{{latex(part.raised)}}}"
+    if isinstance(part, Frac):
+        return f"\\frac{{{latex(part.above)}}}{{{latex(part.below)}}}"
+    words = re.split(r"([^\W\d][\w.]*)", part.text)
     return "".join(
-        part.text if isinstance(part, Run) else f"{plain(part.above)}/{plain(part.below)}"
-        for part in line
+        _latex_word(word, part.style) if position % 2 else _latex_signs(word)
+        for position, word in enumerate(words)
     )
+
+
+def _latex_word(word: str, style: Style) -> str:
+    word, index = re.fullmatch(r"(.*?)([₀-₉]*)", word).groups()  # type: ignore[union-attr]
+    below = f"_{{{index.translate(_SUBSCRIPTS)}}}" if index else ""
+    if style != "math" and word in _FUNCTIONS:
+        return _FUNCTIONS[word] + below
+    escaped = word.replace("_", r"\_")
+    if len(word) > 1:
+        escaped = f"\\{'mathit' if style == 'math' else 'mathrm'}{{{escaped}}}"
+    return escaped + below
+
+
+def _latex_signs(signs: str) -> str:
+    return re.sub(" +", " ", "".join(_LATEX.get(sign, sign) for sign in signs))
 
 
 def derivative(of: str, by: str) -> Frac:

@@ -30,16 +30,28 @@ _TITLES = {
     "derivatives": "Local derivatives of the computation of {name}",
     "backward": "Backward pass from {name}",
 }
+_MARKS: dict[str, tuple[Mark, ...]] = {
+    "leaf": ("leaf",),
+    "result": (),
+    "constant": ("constant",),
+    "unused": ("constant", "empty"),
+}
 _LEGEND: dict[View, dict[str, str]] = {
-    "computation": {"oval": "how a variable is computed, and its value", "leaf": "leaf: an input"},
+    "computation": {
+        "oval": "how a variable is computed, and its value",
+        "leaf": "leaf: an input",
+        "constant": "needs no gradient",
+    },
     "derivatives": {
         "oval": "how a variable is computed, and its value",
         "leaf": "leaf: an input",
+        "constant": "needs no gradient",
         "rect": "local derivative",
     },
     "backward": {
         "oval": "a variable, and the gradient that arrives",
         "leaf": "leaf: its gradient is the sum of what arrives",
+        "constant": "takes part, but receives no gradient",
         "rect": "local derivative",
         "empty": "no gradient reaches it",
         "alarm": "NaN or inf",
@@ -81,6 +93,14 @@ def variables(
     return drawing.picture(frame, style)
 
 
+def _hidden(hidden: bool) -> tuple[Mark, ...]:
+    return ("hidden",) if hidden else ()
+
+
+def _is_unused(variable: Variable) -> bool:
+    return variable.kind == "unused"
+
+
 class _Drawing:
     """One view: which frame each part first appears in, and the boxes that show it."""
 
@@ -93,8 +113,10 @@ class _Drawing:
             link for link in shown.links if link.target >= first and link.source >= first
         )
         self.into: dict[int, list[Link]] = defaultdict(list)
+        self.below: dict[int, list[Link]] = defaultdict(list)
         for link in self.links:
             self.into[link.target].append(link)
+            self.below[link.source].append(link)
         self.appears = self._appearances()
         self.last = max(self.appears.values())
 
@@ -111,7 +133,7 @@ class _Drawing:
         arrows: list[Arrow] = []
         for number, link in enumerate(self.links):
             arrows += self._arrows(number, link, frame)
-            if self.view != "computation":
+            if self.view != "computation" and not self._to_constant(link):
                 boxes.append(self._rectangle(number, link, frame))
         left_out = len(self.shown.nodes) - len(self.nodes)
         notes = (
@@ -141,9 +163,9 @@ class _Drawing:
         appears: dict[object, int] = {}
         frame = 1
         for variable in self.nodes:
-            if not variable.is_leaf:
-                frame += 1
-            appears[variable.id] = 1 if variable.is_leaf else frame
+            given = not self.below[variable.id]
+            frame += not given
+            appears[variable.id] = 1 if given else frame
         return appears
 
     def _backward_appearances(self) -> dict[object, int]:
@@ -151,19 +173,23 @@ class _Drawing:
 
         The leaves come last and from the last to the first, as on the lecture's slides.
         """
-        inner = [variable for variable in self.nodes if not variable.is_leaf]
+        reached = [variable for variable in self.nodes if variable.node is not None]
+        inner = [variable for variable in reached if not variable.is_leaf]
         wave: dict[int, int] = {}
         for variable in reversed(inner):  # results before what they are made from
             wave[variable.id] = 1 + max(
-                (wave[link.source] for link in self.into[variable.id]), default=-1
+                (wave[link.source] for link in self.into[variable.id] if link.source in wave),
+                default=-1,
             )
         groups: dict[int, list[int]] = defaultdict(list)
         for variable in inner:
             groups[wave[variable.id]].append(variable.id)
         order = [groups[number] for number in sorted(groups)]
-        order += [[variable.id] for variable in reversed(self.nodes) if variable.is_leaf]
+        order += [[variable.id] for variable in reversed(reached) if variable.is_leaf]
         number = {link: position for position, link in enumerate(self.links)}
-        appears: dict[object, int] = {}
+        appears: dict[object, int] = {
+            variable.id: 1 for variable in self.nodes if variable.node is None
+        }
         frame = -1
         for group in order:
             frame += 2
@@ -173,6 +199,10 @@ class _Drawing:
                     appears[number[link], 0], appears[number[link], 1] = frame - 1, frame
         return appears
 
+    def _to_constant(self, link: Link) -> bool:
+        """Whether nothing is sent back here: one of the two is outside of the graph."""
+        return any(self.shown.nodes[end].node is None for end in (link.source, link.target))
+
     def _arrows(self, number: int, link: Link, frame: int) -> list[Arrow]:
         source, target, middle = (
             f"variable-{link.source}",
@@ -180,19 +210,23 @@ class _Drawing:
             f"link-{number}",
         )
         if self.view == "computation":
-            return [Arrow(target, source, hidden=self.appears[link.source] > frame)]
+            return [Arrow(target, source, _hidden(self.appears[link.source] > frame))]
         if self.view == "derivatives":
-            hidden = self.appears[link.source] > frame
+            hidden = _hidden(self.appears[link.source] > frame)
+            if self._to_constant(link):
+                return [Arrow(target, source, hidden)]
             return [Arrow(middle, source, hidden), Arrow(target, middle, hidden)]
+        if self._to_constant(link):  # it takes part in the forward pass alone
+            return [Arrow(source, target, ("constant",))]
         return [
-            Arrow(source, middle, hidden=self.appears[number, 0] > frame),
-            Arrow(middle, target, hidden=self.appears[number, 1] > frame),
+            Arrow(source, middle, _hidden(self.appears[number, 0] > frame)),
+            Arrow(middle, target, _hidden(self.appears[number, 1] > frame)),
         ]
 
     # What stands in the boxes.
 
     def _oval(self, variable: Variable, frame: int) -> Box:
-        marks: list[Mark] = ["leaf"] if variable.is_leaf else []
+        marks: list[Mark] = list(_MARKS[variable.kind])
         known = self.appears[variable.id] <= frame
         lower: tuple[Line, ...] = ()
         gradient = tuple(self._gradient(variable)) if self.view != "computation" else ()
@@ -207,36 +241,36 @@ class _Drawing:
             upper = (self._heading(variable),)
             if known:
                 lower = gradient
+            if known and variable.node is not None:
                 arrived = [grad for grad in self._arrived(variable) if grad is not None]
                 if not arrived:
                     marks.append("empty")
                 elif any(map(text.trouble, arrived)):
                     marks.append("alarm")
-        data = {"variable": variable.id, "node": variable.node}
+        data = {"variable": variable.id}
+        if variable.node is not None:
+            data["node"] = variable.node
         return Box(f"variable-{variable.id}", "oval", upper, lower, reserve, tuple(marks), data)
 
     def _definition(self, variable: Variable) -> Line:
         expression = math(variable.expression)
-        if variable.is_leaf or variable.name is None:
+        if variable.name is None or variable.expression == variable.name:
             return expression
         return (*math(text.clean(variable.name)), Run(" = "), *expression)
 
     def _heading(self, variable: Variable) -> Line:
         """Above the rule in the backward view; with the value too where details are shown."""
         definition = self._definition(variable)
-        values = self._values(variable)
-        if self.shown.focus and values[0] is not None:
-            return (*definition, Run(f" = {text.summary(values[0])[0]}"))
+        value = self.shown.values(variable)[0]
+        # A constant gets no gradient, so its value is all there is to show.
+        if value is not None and (self.shown.focus or variable.node is None):
+            return (*definition, Run(f" = {text.summary(value)[0]}"))
         return definition
 
-    def _values(self, variable: Variable) -> list[Tensor | None]:
-        slots = range(len(self.shown.graph.nodes[variable.node].outputs))
-        return [self.shown.graph.values.get(Slot(variable.node, slot)) for slot in slots] or [None]
-
     def _value(self, variable: Variable) -> list[Line]:
-        node = self.shown.graph.nodes[variable.node]
+        outputs = self.shown.outputs(variable)
         lines: list[Line] = []
-        for output, value in zip(node.outputs, self._values(variable), strict=False):
+        for output, value in zip(outputs, self.shown.values(variable), strict=False):
             name = math(text.clean(output.label)) if output.label else ()
             if variable.is_leaf and not name:
                 name = math("leaf")
@@ -246,7 +280,7 @@ class _Drawing:
                     (*name, Run(" = " * bool(name) + first)),
                     *((Run(line),) for line in rest),
                 ]
-            elif name or len(node.outputs) == 1:
+            elif name or len(outputs) == 1:
                 shape = text.shape(output.shape) if output.shape else "value not kept"
                 lines.append((*name, Run(": " * bool(name) + shape)))
         return lines
@@ -274,11 +308,14 @@ class _Drawing:
         return text.clean(label or variable.title)
 
     def _arrived(self, variable: Variable) -> list[Tensor | None]:
-        assert self.trace is not None
+        if self.trace is None or variable.node is None:
+            return []
         slots = range(len(self.shown.graph.nodes[variable.node].outputs))
         return [self.trace.arrived(Slot(variable.node, slot)) for slot in slots]
 
     def _gradient(self, variable: Variable) -> list[Line]:
+        if variable.node is None:
+            return [(Run("not used by the result" if _is_unused(variable) else "no gradient"),)]
         symbol = self._symbol(variable)
         arrived = self._arrived(variable)
         if variable.node not in (self.trace.step_of if self.trace else ()):
@@ -303,6 +340,8 @@ class _Drawing:
 
     def _complete(self, variable: Variable) -> bool:
         """Whether all that arrives at the variable comes from what is drawn."""
+        if variable.node is None:
+            return True
         drawn = {node for shown in self.nodes for node in shown.members}
         return all(edge.source in drawn for edge in self.shown.graph.in_edges[variable.node])
 
@@ -335,7 +374,7 @@ class _Drawing:
 
     def _size(self, variable: Variable) -> int:
         """How many numbers the variable has, in all of its outputs."""
-        outputs = self.shown.graph.nodes[variable.node].outputs
+        outputs = self.shown.outputs(variable)
         return sum(mathematics.prod(output.shape) for output in outputs) if outputs else 1
 
     # What stands beside the boxes, and the same in words.
@@ -343,10 +382,10 @@ class _Drawing:
     def _statements(self, frame: int) -> tuple[tuple[str, bool], ...]:
         if self.view != "computation":
             return ()
-        ordered = sorted(self.nodes, key=lambda variable: not variable.is_leaf)
+        ordered = sorted(self.nodes, key=lambda variable: bool(self.below[variable.id]))
         lines = []
         for variable in ordered:
-            if variable.is_leaf:
+            if not self.below[variable.id]:
                 line = plain(self._value(variable)[0]) if self._value(variable) else variable.title
             else:
                 line = plain(self._definition(variable))
