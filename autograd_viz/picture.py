@@ -36,7 +36,10 @@ class Box:
     # What stands in `lower` (of a rect in `upper`) in other frames and views: it keeps its size.
     reserve: tuple[tuple[Line, ...], ...] = ()
     marks: tuple[Mark, ...] = ()
-    data: Mapping[str, int] = field(default_factory=dict)  # what it stands for: {"node": 3}
+    # What it stands for: {"node": 3}. In a live picture also {"from": 2, "fills": 3}: the frames
+    # from which the box is there, and from which it is no longer drawn as empty.
+    data: Mapping[str, int | str] = field(default_factory=dict)
+    fills: Mapping[int, int] = field(default_factory=dict)  # line -> frame from which it is there
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Arrow:
     source: str
     target: str
     marks: tuple[Mark, ...] = ()
+    data: Mapping[str, int | str] = field(default_factory=dict, hash=False)
 
 
 class Drawing(Shown):

@@ -8,7 +8,7 @@ several pictures can stand in one page.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from xml.sax.saxutils import escape, quoteattr
 
@@ -71,6 +71,31 @@ def draw(drawing: Drawing) -> str:
         case _:
             raise TypeError(f"a {type(drawing).__name__} cannot be drawn")
     return _document(parts, wide, high, drawing.title, drawing.words, theme)
+
+
+def live(drawing: Picture | Formula) -> str:
+    """The drawing for a page that changes it: without numbers, colours and words of its own.
+
+    Such a page styles it by `stylesheet`, puts numbers into the texts with a `data-key`, and
+    shows what has a `data-from` from that frame on.
+    """
+    parts, wide, high = _body(drawing) if isinstance(drawing, Picture) else _formula(drawing)
+    size = f'width="{_n(wide)}" height="{_n(high)}" viewBox="0 0 {_n(wide)} {_n(high)}"'
+    body = "".join(parts).replace(f' font-family="{_FAMILIES["text"]}"', "")
+    font = f'font-family="{_FAMILIES["text"]}"'  # once for all, since a page is sent as text
+    return f'<svg xmlns="http://www.w3.org/2000/svg" class="av" {font} {size}>{body}</svg>'
+
+
+def stylesheet() -> str:
+    """What styles live drawings inside of an element with the class av-light or av-dark.
+
+    The colours are there as custom properties too, such as --av-ink.
+    """
+    return "\n".join(
+        f".av-{theme}{{{''.join(f'--av-{name}:{value};' for name, value in colours.items())}}}"
+        f"{_rules(f'.av-{theme}', colours)}"
+        for theme, colours in (("light", _LIGHT), ("dark", _DARK))
+    )
 
 
 def _frames(strip: Strip) -> tuple[list[str], float, float]:
@@ -231,7 +256,7 @@ def _box_size(box: Box) -> tuple[float, float]:
 
 
 def _box(box: Box, x: float, y: float, wide: float, high: float) -> Iterator[str]:
-    data = "".join(f' data-{key}="{value}"' for key, value in box.data.items())
+    data = _data(box.data)
     faded = " av-dim" if "dim" in box.marks else ""  # with its text
     yield f'<g class="av-box{faded}"{data}>'
     names = [f"av-{box.shape}", *(f"av-{mark}" for mark in box.marks if mark != "dim")]
@@ -251,22 +276,36 @@ def _box(box: Box, x: float, y: float, wide: float, high: float) -> Iterator[str
             f'width="{_n(wide)}" height="{_n(high)}"/>'
         )
     if box.lower is None:
-        yield from _lines(box.upper, x, y - _block(box.upper).ascent / 2)
+        yield from _lines(box.upper, x, y - _block(box.upper).ascent / 2, box.fills)
     else:
         inset = 4 if "leaf" in box.marks else 0
         yield (
             f'<line class="av-rule" x1="{_n(x - wide / 2 + inset)}" y1="{_n(y)}" '
             f'x2="{_n(x + wide / 2 - inset)}" y2="{_n(y)}"/>'
         )
-        yield from _lines(box.upper, x, y - 6 - _block(box.upper).ascent)
-        yield from _lines(box.lower, x, y + 7)
+        yield from _lines(box.upper, x, y - 6 - _block(box.upper).ascent, box.fills)
+        below = {number - len(box.upper): frame for number, frame in box.fills.items()}
+        yield from _lines(box.lower, x, y + 7, below)
     yield "</g>"
 
 
-def _lines(lines: Sequence[Line], centre: float, top: float) -> Iterator[str]:
-    for line in lines:
+def _data(data: Mapping[str, int | str]) -> str:
+    return "".join(f" data-{key}={quoteattr(str(value))}" for key, value in data.items())
+
+
+def _lines(
+    lines: Sequence[Line], centre: float, top: float, fills: Mapping[int, int] | None = None
+) -> Iterator[str]:
+    for number, line in enumerate(lines):
         size = measure(line, FONT)
-        yield from _text(line, centre - size.width / 2, top + size.ascent, FONT)
+        text = _text(line, centre - size.width / 2, top + size.ascent, FONT)
+        changes = any(isinstance(part, Run) and part.key is not None for part in line)
+        if changes or number in (fills or {}):  # the page keeps it in the middle, and hides it
+            kept = ' class="av-centred"' if changes else ""
+            since = f' data-from="{fills[number]}"' if fills and number in fills else ""
+            yield f"<g{kept}{since}>{''.join(text)}</g>"
+        else:
+            yield from text
         top += size.ascent + size.descent + LEADING
 
 
@@ -280,13 +319,18 @@ def _text(line: Line, x: float, y: float, size: float, name: str = "") -> Iterat
             yield from _fraction(part, x, y, size)
         elif isinstance(part, Sup):
             yield from _text(part.raised, x, y - RAISE * size, size * SMALLER, name)
-        elif part.text.strip():
+        elif part.text.strip() or part.key is not None:
             yield _run(part, x, y, size, name)
         x += measure((part,), size).width
 
 
 def _run(run: Run, x: float, y: float, size: float, name: str) -> str:
     text = glyphs(run).strip()
+    if run.key is not None:
+        return (
+            f'<text data-key={quoteattr(run.key)} data-room="{_n(width(run, size))}" x="{_n(x)}" '
+            f'y="{_n(y)}" font-family="{_FAMILIES[run.style]}" font-size="{_n(size)}"/>'
+        )
     x += width(Run(run.text[: len(run.text) - len(run.text.lstrip())], run.style), size)
     room = width(Run(text, run.style), size)
     if len(text) > 1:
@@ -353,9 +397,13 @@ def _arrow(arrow: Arrow, points: Sequence[tuple[float, float]]) -> str:
     names = "".join(f" av-{mark}" for mark in arrow.marks)
     if "constant" in arrow.marks:  # no gradient travels here, so there is no head
         path = f"M{_p(points[0])}C" + " ".join(map(_p, points[1:]))
-        return f'<path class="av-arrow{names}" d="{path}"/>'
+        return _grouped(arrow, f'<path class="av-arrow{names}" d="{path}"/>')
     drawn = f'<path class="av-arrow{names}" d="{path}"/><path class="av-head{names}" d="{head}"/>'
-    return drawn + (_cross(points) if "cut" in arrow.marks else "")
+    return _grouped(arrow, drawn + (_cross(points) if "cut" in arrow.marks else ""))
+
+
+def _grouped(arrow: Arrow, drawn: str) -> str:
+    return f"<g{_data(arrow.data)}>{drawn}</g>" if arrow.data else drawn
 
 
 def _cross(points: Sequence[tuple[float, float]]) -> str:

@@ -45,6 +45,8 @@ class Run:
 
     text: str
     style: Style = "text"
+    key: str | None = None  # of a number that changes in the reader's page; stands last in its line
+    room: str = ""  # the text whose width is kept free for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ class Size(NamedTuple):
 
 def width(run: Run, size: float) -> float:
     """Width in pixels at a font size in pixels."""
-    return sum(_char_width(char, run.style) for char in glyphs(run)) * size / 1000
+    kept = glyphs(run) if run.key is None else run.room
+    return sum(_char_width(char, run.style) for char in kept) * size / 1000
 
 
 def glyphs(run: Run) -> str:
