@@ -76,9 +76,9 @@ def grid(
     >>> strings = {}
     >>> state = {"scene": 1, "texts": ["2", "2"], "alarms": [], "words": ""}
     >>> grid([], [("0|0", state)], strings)
-    {'opened': [], 'ticks': ['0|0'], 'rows': [[1, 0, 0, 1, 1]], 'errors': {}}
+    {'opened': [], 'ticks': ['0|0'], 'rows': [[1, 1, 1, 0, 0]], 'errors': {}}
     >>> list(strings)
-    ['', '2']
+    ['2', '']
     """
 
     def place(text: str) -> int:

@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from autograd_viz import functions_view, svg, text, variables_view
@@ -26,7 +27,8 @@ LABELS = {
     "backward": "Backward pass",
     "functions": "Functions",
 }
-ROOM = "-00.0000"  # kept free for each number
+ROOM = "-00.0000"  # kept free for a number
+ROOM_IN_SUM = "00.0000"  # and for each of several, which are seldom all long
 MOST_PATHS = 12  # that are written out for a leaf
 
 _NUMBER = re.compile(
@@ -170,7 +172,7 @@ def live(name: str, frames: Sequence[Picture]) -> Live:
         finish = [*box.upper, *(box.lower or ())]
         fills = {}
         for position, line in enumerate(finish):
-            since = _first(versions, lambda version, p=position, line=line: _has(version, p, line))
+            since = _first(versions, partial(_has, position, line))
             if since > there:
                 fills[position] = since
         made, own = _without_numbers(box)
@@ -263,10 +265,10 @@ def _engine_order(
         ovals[frame].append(box.id)
         lit[frame][box.id] = None
         sent = []
-        for arrow, rect in after[box.id]:
-            lit[frame] |= {arrow: None, rect: None}
-            lit[frame] |= dict.fromkeys(further for further, _ in after[rect])
-            sent += _said(by_id[rect].upper)
+        for name, end in after[box.id]:
+            lit[frame] |= {name: None, end: None}
+            lit[frame] |= dict.fromkeys(further for further, _ in after[end])
+            sent += _said(by_id[end].upper)
         title = plain(box.upper[0])
         said = ", ".join(sent) if sent else "; ".join(_said(box.lower or ()))
         words[frame].append(f"{title} sends {said}" if sent else f"{title}: {said}")
@@ -281,7 +283,7 @@ def _first(versions: Sequence[Any], is_so: Callable[[Any], bool]) -> int:
     return min(frame, len(versions))
 
 
-def _has(box: Box, position: int, line: Line) -> bool:
+def _has(position: int, line: Line, box: Box) -> bool:
     lines = [*box.upper, *(box.lower or ())]
     return position < len(lines) and lines[position] == line
 
@@ -343,7 +345,8 @@ def _unused(key: str, texts: Mapping[str, str]) -> str:
 def numeral(key: str, value: str, texts: dict[str, str]) -> Run:
     """A place for a number, as wide as a number may become; its text goes into `texts`."""
     texts[key] = value
-    return Run("", key=key, room=_NUMBER.sub(ROOM, re.sub(r"\((-[^()]*)\)", r"\1", value)))
+    bare = re.sub(r"\((-[^()]*)\)", r"\1", value)  # of a negative factor
+    return Run("", key=key, room=_NUMBER.sub(ROOM_IN_SUM if " = " in value else ROOM, bare))
 
 
 # Beside the picture
@@ -463,7 +466,9 @@ def _paths(shown: Variables) -> Paths:
         below[link.source].append(link)
     groups: list[Json] = []
     for leaf in (variable for variable in shown.nodes if variable.is_leaf):
-        rows, products, known = [], [], True
+        rows: list[str] = []
+        products: list[str] = []
+        known = True
         for path in _walks(shown.root.id, leaf.id, below):
             if len(rows) == MOST_PATHS:
                 known = False

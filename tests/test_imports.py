@@ -31,6 +31,8 @@ FLOORS = {  # a module imports only from floors below its own
     "record": 3,
     "svg": 3,
     "variables_view": 3,
+    "page": 4,
+    "scene": 4,
     "show": 4,
     "__init__": 5,
 }

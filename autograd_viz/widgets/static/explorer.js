@@ -617,10 +617,9 @@ function numbersIn(svg) {
       place.element.textContent = text;
       // Its width is given, so that no font makes it leave its room.
       const width = Math.min(widthOf(text, place.size), place.room);
-      if (text.length > 1) {
-        put(place.element, "textLength", width.toFixed(2));
-        put(place.element, "lengthAdjust", "spacingAndGlyphs");
-      } else put(place.element, "textLength", null);
+      const long = text.length > 1;
+      put(place.element, "textLength", long ? width.toFixed(2) : null);
+      put(place.element, "lengthAdjust", long ? "spacingAndGlyphs" : null);
       const shift = `translate(${((place.room - width) / 2).toFixed(2)} 0)`;
       if (place.line && shift !== place.shift) put(place.line, "transform", (place.shift = shift));
     }
@@ -749,7 +748,7 @@ export function render({ model, el }) {
   /** @type {Map<string, Entry>} */
   const cache = new Map();
   /** @type {{key: string, entry: Entry}} */
-  let latest = { key: "", entry: {} }; // what is not kept: off the grid, or an error
+  let latest = { key: "", entry: {} }; // an answer for what is not on the grid
   const entryOf = (/** @type {string} */ key) => {
     const entry =
       cache.get(key) ?? (latest.key === key ? latest.entry : model.get("states")?.(key));
@@ -757,7 +756,8 @@ export function render({ model, el }) {
   };
   const keep = (/** @type {string[]} */ opened, /** @type {string} */ tick, /** @type {Entry} */ entry) => {
     const key = keyOf(opened, tick);
-    if (!onGrid(tick) || entry.error) latest = { key, entry }; // an error may pass
+    if (entry.error) return key; // it may pass: another time we ask again
+    if (!onGrid(tick)) latest = { key, entry };
     else cache.delete(key), cache.set(key, entry);
     if (cache.size > MOST_CACHED) cache.delete(cache.keys().next().value ?? "");
     return key;
@@ -793,7 +793,7 @@ export function render({ model, el }) {
     return made;
   };
   const tabs = make("div", "avx-tabs", { role: "radiogroup", "aria-label": "View" });
-  const full = button("Full screen", "Full screen (f)", () => toggleFull(), "avx-full");
+  const full = button("Full", "Full screen (f)", () => toggleFull(), "avx-full");
   const sizes = make(
     "div",
     "avx-sizes",
@@ -984,6 +984,7 @@ export function render({ model, el }) {
     }
     detail.hidden = known === undefined;
     if (!known) {
+      put(detail, "data-shows", null);
       detail.replaceChildren();
       return;
     }
@@ -1283,7 +1284,7 @@ export function render({ model, el }) {
   function toggleFull() {
     if (document.fullscreenElement === root) void document.exitFullscreen();
     else if (root.classList.contains("is-maximised")) maximise(false);
-    else if (!root.requestFullscreen) maximise(true);
+    else if (!document.fullscreenEnabled) maximise(true);
     else root.requestFullscreen().catch(() => !ending.signal.aborted && maximise(true));
   }
 
@@ -1296,7 +1297,9 @@ export function render({ model, el }) {
   function showFull() {
     const on = document.fullscreenElement === root || root.classList.contains("is-maximised");
     root.classList.toggle("is-full", on);
-    say(full, on ? "Leave full screen" : "Full screen");
+    say(full, on ? "Leave" : "Full");
+    put(full, "aria-label", on ? "Leave full screen (f)" : "Full screen (f)");
+    put(full, "title", on ? "Leave full screen (f)" : "Full screen (f)");
     put(full, "aria-pressed", String(on));
   }
 
