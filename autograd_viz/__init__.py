@@ -1,7 +1,33 @@
 """Draws the autograd graph of any PyTorch tensor, and the backward pass through it."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from autograd_viz.capture import graph
 from autograd_viz.record import trace
 
-__all__ = ["graph", "trace"]
+if TYPE_CHECKING:
+    from autograd_viz.diagnosis.diagnose import why
+    from autograd_viz.finite_differences.differences import nudge
+    from autograd_viz.forward import program
+    from autograd_viz.pathwise.products import paths
+
+__all__ = ["graph", "nudge", "paths", "program", "trace", "why"]
 __version__ = "0.1.0"
+
+_LATER = {  # loaded when they are first asked for, so that importing the package stays quick
+    "nudge": "finite_differences.differences",
+    "paths": "pathwise.products",
+    "program": "forward",
+    "why": "diagnosis.diagnose",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

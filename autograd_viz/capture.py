@@ -27,6 +27,8 @@ SMALL = 16  # elements; the values of larger named tensors are not copied
 SMALL_GRAPH = 60  # nodes; of larger graphs what the operations saved is not read at once
 HOOKED = object()  # stands for a saved tensor that cannot be read without running its hooks
 Saved = Mapping[str, Any]  # what an operation saved for its backward, by name
+# The reader's names and the numbers of inputs that the graph does not keep, by PyTorch's words.
+InputFacts = tuple[Mapping[str, str], Mapping[str, float]]
 
 
 def graph(
@@ -234,6 +236,15 @@ def copied(tensor: Tensor) -> Tensor:
     return tensor.detach().clone()
 
 
+def nodes_of(
+    walk: Walk, labels: Mapping[Slot, str], inputs: Mapping[int, InputFacts]
+) -> Sequence[Node]:
+    """The nodes of a walk, with what is known of their inputs; who asks keeps the outputs."""
+    small = len(walk.functions) <= SMALL_GRAPH
+    saved = [saved_by(function) for function in walk.functions] if small else []
+    return _Nodes(walk, (), saved, labels, inputs)
+
+
 class _Nodes(Sequence[Node]):
     """The nodes of a walk, each made when it is asked for: that costs ten times its walk."""
 
@@ -243,8 +254,10 @@ class _Nodes(Sequence[Node]):
         edges: Sequence[GradientEdge],
         saved: Sequence[Saved],
         labels: Mapping[Slot, str],
+        inputs: Mapping[int, InputFacts] | None = None,
     ) -> None:
         self._walk = walk
+        self._inputs = inputs or {}
         self._edges = edges  # they keep a custom Function's node alive; its Python object does not
         self._constants = {
             position: _constants(values)  # now: a backward pass frees what they are read from
@@ -292,13 +305,15 @@ class _Nodes(Sequence[Node]):
         if constants is None:
             known = _has_constants(function, following)
             constants = _constants(saved_by(function)) if known else {}
+        symbols, numbers = self._inputs.get(position, ({}, {}))
         return Node(
             id=position,
             kind="accumulate" if is_accumulator(function) else "function",
             name=function.name().rpartition("::")[2],
             outputs=outputs,
             inputs=len(following),
-            constants=constants,
+            constants={**numbers, **constants} if numbers else constants,
+            symbols=symbols,
             custom=is_custom(function),
         )
 

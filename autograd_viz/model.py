@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import graphviz
     from torch import Tensor
 
-    from autograd_viz.picture import Drawing
+    from autograd_viz.forward import Program
+    from autograd_viz.picture import Drawing, Formula
 
 
 class Shown:
@@ -281,6 +282,7 @@ class Variable:
     kind: Literal["leaf", "result", "constant", "unused"]  # "unused": the output does not need it
     members: tuple[int, ...]  # ids of the graph's nodes that compute it, its own first
     value: Tensor | None = None  # of a variable outside of the graph
+    line: int | None = None  # of the program's source, where one was read
 
     @property
     def title(self) -> str:
@@ -310,6 +312,7 @@ class Variables(Shown):
     links: tuple[Link, ...]
     opened: tuple[str, ...] = ()  # variables whose inner operations are shown
     focus: str | None = None  # the variable of which alone the details are shown
+    program: Program | None = None  # that was run; None: the graph alone is known
 
     def __repr__(self) -> str:
         return f"<{len(self.nodes):,} Variables>"
@@ -339,13 +342,47 @@ class Variables(Shown):
 
     def open(self, *names: str) -> Variables:
         """Show the operations inside these variables one by one, as variables without a name."""
-        return (self.trace or self.graph).variables(open=(*self.opened, *names))
+        return self.whole(open=(*self.opened, *names))
+
+    def whole(self, open: str | Iterable[str] = ()) -> Variables:
+        """All variables of the same computation, with only those open that are named here."""
+        return (self.program or self.trace or self.graph).variables(open=open)
 
     def details(self, name: str) -> Variables:
         """Only the operations inside one variable, down to what it is made from."""
         from autograd_viz import transforms
 
         return transforms.details(self, name)
+
+    def local_derivatives(self) -> tuple[Formula, ...]:
+        """The local derivative of each link as a formula (from a trace), where there is one.
+
+        >>> import torch, autograd_viz as av
+        >>> a = torch.tensor(2.0, requires_grad=True)
+        >>> d = torch.log2(a) * 3
+        >>> print(*av.trace(d).variables().local_derivatives())
+        ∂d/∂a = 3/(a ln 2) = 2.1640
+        """
+        from autograd_viz.formulas import calculus
+
+        found = (calculus.local_derivative(self, link) for link in self.links)
+        return tuple(formula for formula in found if formula is not None)
+
+    def chain_rule(self) -> tuple[Formula, ...]:
+        """The chain rule of each link (from a trace), in the order of the backward pass.
+
+        >>> import torch, autograd_viz as av
+        >>> a = torch.tensor(2.0, requires_grad=True)
+        >>> d = a * a
+        >>> loss = d * 3
+        >>> for line in av.trace(loss).variables().chain_rule():
+        ...     print(line)
+        ∂loss/∂d = ∂loss/∂loss * ∂loss/∂d = 1 * 3 = 3
+        ∂loss/∂a = ∂loss/∂d * ∂d/∂a = 3 * 4 = 12
+        """
+        from autograd_viz.formulas import calculus
+
+        return tuple(formula for _, formula in calculus.chain_rules(self))
 
     def computation(self, **options: Any) -> Drawing:
         """Forward: each variable's expression over its value. `frame` counts from 1."""

@@ -83,6 +83,8 @@ class Picture(Drawing):
     upward: bool = False  # arrows point up, from input to result
     statements: tuple[tuple[str, bool], ...] = ()  # program lines at the side; False: not yet shown
     formulas: tuple[Line, ...] = ()  # lines of mathematics below the drawing
+    # What stands in `formulas` in other frames: the picture keeps its size.
+    reserve: tuple[tuple[Line, ...], ...] = ()
     notes: tuple[str, ...] = ()
     legend: Mapping[str, str] = field(default_factory=dict)  # "oval", "leaf", ... -> meaning
     style: Style = Style()

@@ -71,10 +71,33 @@ def trace(
     True
     """
     outputs = checked_outputs(output, call="trace")
-    frame = sys._getframe(1)
+    return recorded(outputs, grad, sys._getframe(1), names, params)
+
+
+def recorded(
+    outputs: Sequence[Tensor],
+    grad: Tensor | Sequence[Tensor | None] | None,
+    frame: FrameType,
+    names: Mapping[str, Tensor] | None = None,
+    params: torch.nn.Module | Mapping[str, Tensor] | None = None,
+) -> Trace:
+    """Return the trace of checked outputs; names come from `frame`."""
     with torch.inference_mode(False):  # copies made in that mode would be of no use outside
-        starts = _starting_grads(outputs, grad)
+        starts = starting_grads(outputs, grad)
         graph, walk, saved = capture(outputs, frame, names, params)
+        return traced(graph, walk, saved, outputs, starts, frame)
+
+
+def traced(
+    graph: Graph,
+    walk: Walk,
+    saved: Sequence[Saved],
+    outputs: Sequence[Tensor],
+    starts: Sequence[Tensor],
+    frame: FrameType | None,
+) -> Trace:
+    """Run the engine over a graph that was captured before."""
+    with torch.inference_mode(False):
         custom = any(map(is_custom, walk.functions))
         with garbage_collection_paused():
             try:
@@ -87,7 +110,8 @@ def trace(
     return Trace(graph, steps, leaf_grads, tuple(starts), local)
 
 
-def _starting_grads(outputs: Sequence[Tensor], grad: object) -> list[Tensor]:
+def starting_grads(outputs: Sequence[Tensor], grad: object) -> list[Tensor]:
+    """The gradients that a pass begins with, one an output, or an error that names the remedy."""
     single = len(outputs) == 1
     if grad is None:
         grads: list[Any] = [None] * len(outputs)
@@ -145,7 +169,7 @@ def _run(
     walk: Walk,
     outputs: Sequence[Tensor],
     starts: Sequence[Tensor],
-    frame: FrameType,
+    frame: FrameType | None,
     copies: _Copies,
 ) -> tuple[list[Event], tuple[tuple[Tensor, Tensor | None], ...]]:
     """Run the engine with a hook on each node; return the events and the leaves' gradients."""
@@ -240,7 +264,7 @@ class _Copies:
 
 
 @contextmanager
-def _grads_kept(frame: FrameType) -> Iterator[None]:
+def _grads_kept(frame: FrameType | None) -> Iterator[None]:
     """Put back the `.grad` of tensors with `retain_grad()`, into which every pass adds.
 
     A graph does not know these tensors, so they are looked for where the caller's variables lead.

@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from autograd_viz import functions_view, variables_view
+from autograd_viz.diagnosis import view as diagnosis_view
+from autograd_viz.diagnosis.reason import Reason
+from autograd_viz.finite_differences import view as differences_view
+from autograd_viz.finite_differences.data import Nudge
 from autograd_viz.model import Graph, Trace, Variables
+from autograd_viz.pathwise import view as paths_view
+from autograd_viz.pathwise.data import Paths
 from autograd_viz.picture import ENGINES, THEMES, Drawing, Engine, Style, Theme
 
 _OPTIONS: dict[type, tuple[str, ...]] = {
     Graph: ("limit",),
     Trace: ("limit",),
     Variables: ("view", "frame", "columns"),
+    Paths: ("path", "columns"),
 }
 FORMATS = (".svg", ".pdf", ".png")
 PIXELS_PER_INCH = 192.0  # of a PNG: twice the picture's own size, for projectors
@@ -33,7 +40,8 @@ def picture(
             "auto" for the first that runs.
         options: for a Graph or a Trace `limit`, the number of nodes drawn; for variables `view`
             ("computation", "derivatives", "backward"), `frame` (a number from 1, or "all") and
-            `columns`, how many of all frames stand in a row.
+            `columns`, how many of all frames stand in a row; for paths `path` (a number from 1, or
+            "all") and `columns`.
 
     Raises:
         ValueError: an option has a value that it cannot have.
@@ -50,6 +58,12 @@ def picture(
             return functions_view.functions(shown.graph, shown, style=style, **options)
         case Variables():
             return variables_view.variables(shown, style=style, **options)
+        case Nudge():
+            return differences_view.drawing(shown, style=style, **options)
+        case Paths():
+            return paths_view.drawing(shown, style=style, **options)
+        case Reason():
+            return diagnosis_view.diagnosis(shown, style=style, **options)
     raise TypeError(f"there is no picture of a {type(shown).__name__}")
 
 

@@ -109,7 +109,7 @@ def _frames(strip: Strip) -> tuple[list[str], float, float]:
         row, column = divmod(number, columns)
         x, y = column * (cell_wide + MARGIN), row * (cell_high + MARGIN)
         caption = f"frame {number + 1} of {len(drawn)}"
-        parts.append(f'<g transform="translate({_n(x)} {_n(y)})">')
+        parts.append(_group(x, y))
         parts.append(
             f'<rect class="av-frame" x="{_n(MARGIN / 2)}" y="{_n(MARGIN / 2)}" '
             f'width="{_n(cell_wide)}" height="{_n(cell_high)}" rx="6"/>'
@@ -123,6 +123,10 @@ def _frames(strip: Strip) -> tuple[list[str], float, float]:
     rows = math.ceil(len(drawn) / columns)
     wide, high = columns * (cell_wide + MARGIN), rows * (cell_high + MARGIN)
     return parts, *_below(parts, strip.frames[-1], wide, high + MARGIN)
+
+
+def _group(x: float, y: float) -> str:
+    return f'<g transform="translate({_n(x)} {_n(y)})">'
 
 
 def _document(
@@ -190,7 +194,7 @@ def _body(picture: Picture, legend: bool = True) -> tuple[list[str], float, floa
     )
     ovals = tuple(box.id for box in picture.boxes if box.shape == "oval")
     placed = _placed(tuple(sizes.items()), downward, ovals, picture.style.engine)
-    parts: list[str] = [f'<g transform="translate({_n(MARGIN)} {_n(MARGIN)})">']
+    parts: list[str] = [_group(MARGIN, MARGIN)]
     for arrow, points in zip(picture.arrows, placed.arrows, strict=True):
         if "hidden" not in arrow.marks:
             parts.append(_arrow(arrow, points[::-1] if picture.upward else points))
@@ -200,8 +204,10 @@ def _body(picture: Picture, legend: bool = True) -> tuple[list[str], float, floa
             parts.extend(_box(box, place.x, place.y, *sizes[box.id]))
     parts.append("</g>")
     wide, high = placed.width + 2 * MARGIN, placed.height + 2 * MARGIN
-    if picture.formulas:
-        wide, high = _under(parts, picture.formulas, wide, high)
+    if picture.formulas or picture.reserve:
+        narrow = wide
+        wide, high = _under(parts, picture, wide, high)
+        parts[0] = _group(MARGIN + (wide - narrow) / 2, MARGIN)
     if picture.statements:
         wide, high = _beside(parts, picture.statements, wide, high)
     if legend and (picture.legend or picture.notes):
@@ -383,14 +389,15 @@ def _arrow(arrow: Arrow, points: Sequence[tuple[float, float]]) -> str:
         ),
     )
     angle = math.atan2(y - before[1], x - before[0])
-    back = x - HEAD * math.cos(angle), y - HEAD * math.sin(angle)
-    side = HEAD * 0.38
+    length = HEAD * (1.8 if "lit" in arrow.marks else 1)  # or a thick line would hide it
+    back = x - length * math.cos(angle), y - length * math.sin(angle)
+    side = length * 0.38
     corners = [
         (back[0] - side * math.sin(angle), back[1] + side * math.cos(angle)),
         (back[0] + side * math.sin(angle), back[1] - side * math.cos(angle)),
     ]
     # The line ends inside of the head, or it would blunt the tip.
-    inner = x - 0.7 * HEAD * math.cos(angle), y - 0.7 * HEAD * math.sin(angle)
+    inner = x - 0.7 * length * math.cos(angle), y - 0.7 * length * math.sin(angle)
     curve = [*points[:-1], inner]
     path = f"M{_p(curve[0])}C" + " ".join(map(_p, curve[1:]))
     head = f"M{_p((x, y))}L{_p(corners[0])} {_p(corners[1])}Z"
@@ -435,13 +442,11 @@ def _beside(
     return wide + room + 2 * MARGIN, max(high, len(lines) * SMALL * 1.7 + 2 * MARGIN)
 
 
-def _under(
-    parts: list[str], formulas: Sequence[Line], wide: float, high: float
-) -> tuple[float, float]:
+def _under(parts: list[str], picture: Picture, wide: float, high: float) -> tuple[float, float]:
     """Lines of mathematics below the drawing, in its middle."""
-    size = _lines_size(formulas)
+    size = _block(picture.formulas, *picture.reserve)
     wide = max(wide, size.width + 2 * MARGIN)
-    parts.extend(_lines(formulas, wide / 2, high))
+    parts.extend(_lines(picture.formulas, wide / 2, high))
     return wide, high + size.ascent + MARGIN
 
 
@@ -489,7 +494,8 @@ def _swatch(kind: str, x: float, y: float) -> str:
         return f'<rect class="{name}" x="{_n(x - 12)}" y="{_n(y - 7)}" width="24" height="14"/>'
     if kind == "more":
         return "".join(_text((Run("…"),), x - 7, y + 4, SMALL, "av-soft"))
-    oval = f'<ellipse class="av-oval av-{kind}" cx="{_n(x)}" cy="{_n(y)}" rx="13" ry="8"/>'
+    name = "av-oval" if kind == "oval" else f"av-oval av-{kind}"
+    oval = f'<ellipse class="{name}" cx="{_n(x)}" cy="{_n(y)}" rx="13" ry="8"/>'
     if kind == "leaf":
         oval += f'<ellipse class="av-ring" cx="{_n(x)}" cy="{_n(y)}" rx="10" ry="5"/>'
     return oval

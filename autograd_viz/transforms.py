@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from autograd_viz.expressions import Expression, expression
 from autograd_viz.model import Edge, Graph, Link, Slot, Trace, Variable, Variables
@@ -14,6 +14,32 @@ from autograd_viz.text import clean
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+# Where the inputs stand that a node may know by name though the graph does not keep them.
+_PLACES = {"self": 0, "other": 1, "exponent": 1, "mat2": 1, "vec": 1, "tensor": 1, "target": 1}
+
+
+class Segment(NamedTuple):
+    """An edge on the way from a variable down to those it is made from."""
+
+    edge: Edge
+    ends: bool  # in another variable
+    scalar: bool  # the edge's target has one output, so that a number may be known along it
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """A graph by variable without its numbers: the same for all runs of one program.
+
+    The links of the variables are in their final order. Where the graph knows a link its edges
+    are its arrivals; a link to or from a variable outside of the graph has none.
+    """
+
+    variables: tuple[Variable, ...]
+    links: tuple[Link, ...]  # without numbers
+    steps: Mapping[int, tuple[Segment, ...]]  # of each variable of the graph, by its node
+    opened: tuple[str, ...] = ()
 
 
 def by_variable(
@@ -25,6 +51,11 @@ def by_variable(
     variables are made from, since its text would otherwise stand in both. `open` names variables
     whose inner operations become variables without a name.
     """
+    return numbered(fold(graph, open), graph, trace)
+
+
+def fold(graph: Graph, open: str | Iterable[str] = ()) -> Fold:
+    """The structure of `by_variable`, which does not depend on any number."""
     opened = (open,) if isinstance(open, str) else tuple(open)
     order = _consumers_first(graph)
     anchors = {slot.node for slot in graph.outputs}
@@ -42,7 +73,7 @@ def by_variable(
     for node in order:
         members[owner[node]].append(node)
     texts = _expressions(graph, order, anchors)
-    sequence = _computation_order(graph, anchors, members)
+    sequence = _computation_order(graph, order, anchors)
     position = {anchor: place for place, anchor in enumerate(sequence)}
     variables = tuple(
         Variable(
@@ -55,16 +86,46 @@ def by_variable(
         )
         for anchor in sequence
     )
+    steps = {
+        anchor: tuple(
+            Segment(edge, edge.target in anchors, len(graph.nodes[edge.target].outputs) == 1)
+            for node in members[anchor]  # consumers first, so sums are complete when they are read
+            for edge in graph.out_edges[node]
+        )
+        for anchor in sequence
+    }
     links = tuple(
-        link for variable in variables for link in _links(graph, trace, variable, anchors, position)
+        link
+        for variable, anchor in zip(variables, sequence, strict=True)
+        for link in _links(variable, steps[anchor], position)
     )
-    return Variables(graph, trace, variables, links, opened)
+    return Fold(variables, links, steps, opened)
+
+
+def numbered(fold: Fold, graph: Graph, trace: Trace | None = None) -> Variables:
+    """Fill the numbers of one run into a fold of its graph."""
+    if trace is None:
+        return Variables(graph, None, fold.variables, fold.links, fold.opened)
+    local: dict[int, Mapping[int, float | None]] = {}
+    links = []
+    for link in fold.links:
+        own, target = fold.variables[link.source].node, fold.variables[link.target].node
+        if own is None or target is None or not link.arrivals:
+            links.append(link)
+            continue
+        if own not in local:
+            local[own] = _local(trace, own, fold.steps[own])
+        slope, total = local[own][target], _total(trace, link.arrivals)
+        if slope is None and len(graph.nodes[target].outputs) == 1:
+            slope = _quotient(total, _gradient(trace, graph, own))
+        links.append(link._replace(local=slope, contribution=total))
+    return Variables(graph, trace, fold.variables, tuple(links), fold.opened)
 
 
 def details(variables: Variables, name: str) -> Variables:
     """Only the operations inside one variable, down to the variables it is made from."""
     whole = variables.open(name)
-    folded = (variables.trace or variables.graph).variables()  # in `variables` it may be open
+    folded = variables.whole()  # in `variables` it may be open
     inside = next(node for node in folded.nodes if node.name == name)
     kept = [node.id for node in whole.nodes if node.node in inside.members]
     links = [link for link in whole.links if link.source in kept]
@@ -131,6 +192,11 @@ def _expressions(graph: Graph, order: list[int], anchors: set[int]) -> dict[int,
                 if label
                 else _part(texts[edge.target], edge, target.outputs)
             )
+        for role, symbol in node.symbols.items():
+            place = _PLACES.get(role)
+            wanted = [] if role == "exponent" and len(inputs) == 1 else [None]
+            if place is not None and inputs[place : place + 1] == wanted:
+                inputs[place : place + 1] = [Expression(clean(symbol))]
         texts[number] = expression(node.name, inputs, node.constants)
     return texts
 
@@ -139,13 +205,12 @@ def _part(text: Expression, edge: Edge, outputs: tuple[object, ...]) -> Expressi
     return Expression(f"{text.text}[{edge.output_nr}]") if len(outputs) > 1 else text
 
 
-def _computation_order(
-    graph: Graph, anchors: set[int], members: Mapping[int, list[int]]
-) -> list[int]:
+def _computation_order(graph: Graph, order: Iterable[int], anchors: set[int]) -> list[int]:
     """Variables in the order in which a program computes them: operands first, left to right."""
     done: dict[int, None] = {}
-    for slot in graph.outputs:
-        stack = [(slot.node, False)]
+    outputs = [slot.node for slot in graph.outputs]
+    for start in (*outputs, *order):  # a graph may lead on from nodes that no output needs
+        stack = [(start, False)]
         while stack:
             node, operands_done = stack.pop()
             if node in done:
@@ -158,37 +223,30 @@ def _computation_order(
     return [node for node in done if node in anchors]
 
 
-def _links(
-    graph: Graph,
-    trace: Trace | None,
-    variable: Variable,
-    anchors: set[int],
-    position: Mapping[int, int],
-) -> list[Link]:
+def _links(variable: Variable, steps: Iterable[Segment], position: Mapping[int, int]) -> list[Link]:
     """The links of one variable to those that it is made from, left to right."""
-    own = variable.members[0]
+    arrivals: dict[int, list[Edge]] = defaultdict(list)
+    for step in steps:
+        if step.ends:
+            arrivals[position[step.edge.target]].append(step.edge)
+    return [
+        Link(variable.id, target, tuple(edges), None, None)
+        for target, edges in sorted(arrivals.items())
+    ]
+
+
+def _local(trace: Trace, own: int, steps: Iterable[Segment]) -> Mapping[int, float | None]:
+    """The local derivatives of one variable by those that it is made from; None: not known."""
     along: dict[int, float | None] = defaultdict(float, {own: 1.0})
     local: dict[int, float | None] = defaultdict(float)
-    arrivals: dict[int, list[Edge]] = defaultdict(list)
-    for node in variable.members:  # consumers first, so `along` is complete when it is read
-        for edge in graph.out_edges[node]:
-            sums = local if edge.target in anchors else along
-            known = along[node]
-            one_output = len(graph.nodes[edge.target].outputs) == 1
-            slope = trace.local.get(edge) if trace and one_output else None
-            before = sums[edge.target]
-            sums[edge.target] = (
-                None if known is None or slope is None or before is None else before + known * slope
-            )
-            if edge.target in anchors:
-                arrivals[edge.target].append(edge)
-    links = []
-    for target, edges in sorted(arrivals.items(), key=lambda item: position[item[0]]):
-        total, slope = _total(trace, edges), local[target]
-        if slope is None and len(graph.nodes[target].outputs) == 1:
-            slope = _quotient(total, _gradient(trace, graph, own))
-        links.append(Link(variable.id, position[target], tuple(edges), slope, total))
-    return links
+    for edge, ends, scalar in steps:
+        sums = local if ends else along
+        known, before = along[edge.source], sums[edge.target]
+        slope = trace.local.get(edge) if scalar else None
+        sums[edge.target] = (
+            None if known is None or slope is None or before is None else before + known * slope
+        )
+    return local
 
 
 def _gradient(trace: Trace | None, graph: Graph, node: int) -> Tensor | None:

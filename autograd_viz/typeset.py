@@ -23,13 +23,13 @@ _TIMES = {
     200: "|", 250: " ,.", 278: "/:;\\ijlt·", 333: "!'()-[]`frI", 389: "Js", 408: '"', 444: "?acez",
     469: "^", 480: "{}", 500: "#$*0123456789_bdghknopquvxy∂", 541: "~", 556: "FPS", 564: "+<=>×−≈",
     611: "ELTZ", 667: "BCR", 722: "ADGHKNOQUVXYw", 778: "&m", 833: "%", 889: "M", 921: "@",
-    944: "W", 1000: "…",
+    944: "W", 1000: "…", 300: "₀₁₂₃₄₅₆₇₈₉",
 }  # fmt: skip
 _TIMES_ITALIC = {
     250: " ,.", 275: "|", 278: "/\\fijlt", 333: "!'()-:;I`", 389: "[]rsz", 400: "{}", 420: '"',
     422: "^", 444: "Jcekvxy", 500: "#$*0123456789?S_abdghnopqu∂", 541: "~", 556: "LTYZ",
     611: "ABEFPRVX", 667: "CKNw", 675: "+<=>", 722: "DGHOQUm", 778: "&", 833: "%MW", 920: "@",
-    1000: "…",
+    1000: "…", 300: "₀₁₂₃₄₅₆₇₈₉",
 }  # fmt: skip
 _WIDTHS = {
     "text": {char: width for width, chars in _TIMES.items() for char in chars},
@@ -65,6 +65,7 @@ class Sup:
 
 
 Line = tuple[Run | Frac | Sup, ...]
+TRANSPOSED = Sup((Run("T"),))
 
 
 class Size(NamedTuple):
@@ -122,10 +123,22 @@ def measure(line: Line, size: float) -> Size:
 def math(text: str) -> Line:
     """Split text so that names stand in italics, functions (a bracket follows) and numbers not.
 
+    A simple exponent is raised.
+
     >>> math("d = log2(a)")
     (Run(text='d', style='math'), Run(text=' = log2(', style='text'),
      Run(text='a', style='math'), Run(text=')', style='text'))
+    >>> math("x ** 2")
+    (Run(text='x', style='math'), Sup(raised=(Run(text='2', style='text'),)))
     """
+    parts = re.split(r" ?\*\* ?(-?[\d.]+|[^\W\d]\w*)(?![\w.(\[])", text)
+    line: list[Run | Frac | Sup] = [*_math(parts[0])]
+    for exponent, rest in zip(parts[1::2], parts[2::2], strict=True):
+        line += [Sup(_math(exponent)), *_math(rest)]
+    return tuple(line)
+
+
+def _math(text: str) -> tuple[Run, ...]:
     runs: list[Run] = []
     for match in re.finditer(
         r"([^\W\d][\w.]*)(?![\w.(])|[^\W\d][\w.]*|[\d.]\w*(?:\.\d+)?|\W", text
@@ -158,6 +171,8 @@ def plain(line: Line) -> str:
 def _plain(part: Run | Frac | Sup) -> str:
     if isinstance(part, Run):
         return part.text
+    if part == TRANSPOSED:
+        return "ᵀ"
     if isinstance(part, Sup):
         return f"^{_bracketed(plain(part.raised))}"
     return f"{_bracketed(plain(part.above))}/{_bracketed(plain(part.below))}"
@@ -165,7 +180,7 @@ def _plain(part: Run | Frac | Sup) -> str:
 
 def _bracketed(text: str) -> str:
     """In brackets, unless it is one thing: a name, a number, a call, a part of a derivative."""
-    whole = re.fullmatch(r"∂.*|-?[\w.]+|[\w.]*\([^()]*\)", text)
+    whole = re.fullmatch(r"∂.*|-?[\w.]+(\^[\w.]+)?|[\w.]*\([^()]*\)", text)
     return text if whole else f"({text})"
 
 
@@ -188,10 +203,12 @@ def latex(line: Line) -> str:
     >>> print(latex((derivative("e", "c"), Run(" = "), *math("log2(z₁)"), Sup((Run("2"),)))))
     \frac{\partial e}{\partial c} = \log_2 (z_{1})^{2}
     """
-    return "".join(map(_latex, line)).strip()
+    return re.sub(" +", " ", "".join(map(_latex, line))).strip()
 
 
 def _latex(part: Run | Frac | Sup) -> str:
+    if part == TRANSPOSED:
+        return r"^{\mathsf T}"
     if isinstance(part, Sup):
         return f"^{{{latex(part.raised)}}}"
     if isinstance(part, Frac):
@@ -218,6 +235,7 @@ def _latex_signs(signs: str) -> str:
     return re.sub(" +", " ", "".join(_LATEX.get(sign, sign) for sign in signs))
 
 
+@lru_cache(4096)
 def derivative(of: str, by: str) -> Frac:
     """The stacked fraction d of / d by."""
     return Frac((Run("∂"), *math(_grouped(of))), (Run("∂"), *math(_grouped(by))))

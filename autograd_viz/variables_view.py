@@ -9,9 +9,12 @@ from __future__ import annotations
 import math as mathematics
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from autograd_viz import text
+from autograd_viz import frames, text
+from autograd_viz.formulas import calculus, notation, slopes
+from autograd_viz.formulas.recipes import is_to_constant
 from autograd_viz.model import Link, Slot, Variable, Variables
 from autograd_viz.picture import Arrow, Box, Drawing, Mark, Picture, Style, strip
 from autograd_viz.typeset import Line, Run, derivative, math, plain
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
 View = Literal["computation", "derivatives", "backward"]
 VIEWS: tuple[View, ...] = ("computation", "derivatives", "backward")
 MOST_OUTPUTS = 4  # that a title names
+MOST_STEPS = 8  # chain-rule lines below one frame
 MOST_TERMS = 3  # contributions that are written out as a sum
-LIMIT = 60  # variables that are drawn; a person cannot read more at once
 
 _TITLES = {
     "computation": "Computation of {name}",
@@ -36,6 +39,7 @@ _MARKS: dict[str, tuple[Mark, ...]] = {
     "constant": ("constant",),
     "unused": ("constant", "empty"),
 }
+_VECTOR_JACOBIAN = "vector-Jacobian product"
 _LEGEND: dict[View, dict[str, str]] = {
     "computation": {
         "oval": "how a variable is computed, and its value",
@@ -81,10 +85,10 @@ def variables(
         )
     drawing = _Drawing(shown, view)
     if frame is None:
-        return drawing.picture(drawing.last, style)
+        return drawing.picture(drawing.last, style, whole=True)
     if frame == "all":
-        frames = [drawing.picture(number, style) for number in range(1, drawing.last + 1)]
-        return strip(drawing.title, frames, columns)
+        pictures = [drawing.picture(number, style) for number in range(1, drawing.last + 1)]
+        return strip(drawing.title, pictures, columns)
     if not isinstance(frame, int) or not 1 <= frame <= drawing.last:
         raise ValueError(
             f"frame={frame!r}: this view has the frames 1 to {drawing.last}; "
@@ -107,17 +111,14 @@ class _Drawing:
     def __init__(self, shown: Variables, view: View) -> None:
         self.shown, self.view = shown, view
         self.trace = shown.trace
-        self.nodes = shown.nodes[-LIMIT:]  # the last ones are nearest to the output
-        first = self.nodes[0].id
-        self.links = tuple(
-            link for link in shown.links if link.target >= first and link.source >= first
-        )
+        self.nodes, self.links = frames.drawn(shown)
         self.into: dict[int, list[Link]] = defaultdict(list)
         self.below: dict[int, list[Link]] = defaultdict(list)
         for link in self.links:
             self.into[link.target].append(link)
             self.below[link.source].append(link)
-        self.appears = self._appearances()
+        when = frames.backward if view == "backward" else frames.forward
+        self.appears = when(self.nodes, self.links)
         self.last = max(self.appears.values())
 
     @property
@@ -125,83 +126,67 @@ class _Drawing:
         if self.shown.focus:
             return f"Details for {text.clean(self.shown.focus)}"
         outputs = range(len(self.shown.graph.outputs))
-        names = [self._output_name(self.shown, number) for number in outputs]
+        names = [notation.output_name(self.shown, number) for number in outputs]
         return _TITLES[self.view].format(name=text.joined(names, most=MOST_OUTPUTS))
 
-    def picture(self, frame: int, style: Style | None) -> Picture:
+    def picture(self, frame: int, style: Style | None, whole: bool = False) -> Picture:
+        """One frame; as a `whole` the last one, without what is said about a single step."""
         boxes = [self._oval(variable, frame) for variable in reversed(self.nodes)]
         arrows: list[Arrow] = []
         for number, link in enumerate(self.links):
             arrows += self._arrows(number, link, frame)
-            if self.view != "computation" and not self._to_constant(link):
+            if self.view != "computation" and not is_to_constant(self.shown, link):
                 boxes.append(self._rectangle(number, link, frame))
-        left_out = len(self.shown.nodes) - len(self.nodes)
-        notes = (
-            [f"{left_out:,} of {len(self.shown.nodes):,} variables are left out."]
-            if left_out
-            else []
-        )
-        if any("?" in variable.expression for variable in self.nodes):
-            notes.append("?: an input that needs no gradient; the graph does not keep it.")
+        steps = {} if whole or self.view != "backward" else self.steps
+        formulas = steps.get(frame, ())
+        notes = self._notes()
+        words = [self.title, *self._table(frame), *map(plain, formulas), *notes]
         return Picture(
             title=self.title,
-            words="\n".join([self.title, *self._table(frame), *notes]),
+            words="\n".join(words),
             boxes=tuple(boxes),
             arrows=tuple(arrows),
             upward=self.view != "backward",
             statements=self._statements(frame),
-            notes=tuple(notes),
+            formulas=formulas,
+            reserve=tuple(steps.values()),
+            notes=notes,
             legend=self._legend(boxes),
             style=style or Style(),
         )
 
-    # Frames. The keys are a variable's id, or (link number, 0 for its first half and 1 for the othe
-
-    def _appearances(self) -> dict[object, int]:
-        if self.view == "backward":
-            return self._backward_appearances()
-        appears: dict[object, int] = {}
-        frame = 1
-        for variable in self.nodes:
-            given = not self.below[variable.id]
-            frame += not given
-            appears[variable.id] = 1 if given else frame
-        return appears
-
-    def _backward_appearances(self) -> dict[object, int]:
-        """Wave by wave: arrows into the rectangles, then on into the ovals; the leaves one by one.
-
-        The leaves come last and from the last to the first, as on the lecture's slides.
-        """
-        reached = [variable for variable in self.nodes if variable.node is not None]
-        inner = [variable for variable in reached if not variable.is_leaf]
-        wave: dict[int, int] = {}
-        for variable in reversed(inner):  # results before what they are made from
-            wave[variable.id] = 1 + max(
-                (wave[link.source] for link in self.into[variable.id] if link.source in wave),
-                default=-1,
-            )
-        groups: dict[int, list[int]] = defaultdict(list)
-        for variable in inner:
-            groups[wave[variable.id]].append(variable.id)
-        order = [groups[number] for number in sorted(groups)]
-        order += [[variable.id] for variable in reversed(reached) if variable.is_leaf]
-        number = {link: position for position, link in enumerate(self.links)}
-        appears: dict[object, int] = {
-            variable.id: 1 for variable in self.nodes if variable.node is None
+    @cached_property
+    def steps(self) -> dict[int, tuple[Line, ...]]:
+        """The chain rule of each frame's steps."""
+        lines: dict[int, list[Line]] = defaultdict(list)
+        for frame, formula in calculus.chain_rules(self.shown):
+            lines[frame].append(formula.line)
+        return {
+            frame: (*found[:MOST_STEPS], (Run(f"… {len(found) - MOST_STEPS} more"),))
+            if len(found) > MOST_STEPS
+            else tuple(found)
+            for frame, found in lines.items()
         }
-        frame = -1
-        for group in order:
-            frame += 2
-            for target in group:
-                appears[target] = frame
-                for link in self.into[target]:
-                    appears[number[link], 0], appears[number[link], 1] = frame - 1, frame
-        return appears
 
-    def _to_constant(self, link: Link) -> bool:
-        """Whether nothing is sent back here: one of the two is outside of the graph."""
-        return any(self.shown.nodes[end].node is None for end in (link.source, link.target))
+    def _notes(self) -> tuple[str, ...]:
+        """What is left out or not known, in sentences."""
+        notes = []
+        left_out = len(self.shown.nodes) - len(self.nodes)
+        if left_out:
+            notes.append(f"{left_out:,} of {len(self.shown.nodes):,} variables are left out.")
+        if any("?" in variable.expression for variable in self.nodes):
+            notes.append("?: an input that needs no gradient; the graph does not keep it.")
+        if self._has_formulas:
+            bare = [
+                plain(line[:1])
+                for line, link in zip(self._slopes, self.links, strict=True)
+                if line is not None and not slopes.has_formula(self.shown, link)
+            ]
+            if bare:
+                notes.append(f"Without a formula, as a number only: {text.joined(bare)}.")
+        return tuple(notes)
+
+    # What stands where, and from which frame on.
 
     def _arrows(self, number: int, link: Link, frame: int) -> list[Arrow]:
         source, target, middle = (
@@ -213,10 +198,10 @@ class _Drawing:
             return [Arrow(target, source, _hidden(self.appears[link.source] > frame))]
         if self.view == "derivatives":
             hidden = _hidden(self.appears[link.source] > frame)
-            if self._to_constant(link):
+            if is_to_constant(self.shown, link):
                 return [Arrow(target, source, hidden)]
             return [Arrow(middle, source, hidden), Arrow(target, middle, hidden)]
-        if self._to_constant(link):  # it takes part in the forward pass alone
+        if is_to_constant(self.shown, link):  # it takes part in the forward pass alone
             return [Arrow(source, target, ("constant",))]
         return [
             Arrow(source, middle, _hidden(self.appears[number, 0] > frame)),
@@ -285,28 +270,6 @@ class _Drawing:
                 lines.append((*name, Run(": " * bool(name) + shape)))
         return lines
 
-    def _symbol(self, variable: Variable) -> Line:
-        """What the gradient is called: a fraction where the output is one scalar."""
-        outputs = self.shown.graph.outputs
-        node = self.shown.graph.nodes[outputs[0].node]
-        if (
-            len(outputs) == 1
-            and node.outputs
-            and mathematics.prod(node.outputs[outputs[0].output_nr].shape) == 1
-        ):
-            shown = self.shown
-            whole = (shown.trace or shown.graph).variables() if shown.focus else shown
-            return (derivative(self._output_name(whole), text.clean(variable.title)),)
-        return (Run("grad of "), *math(text.clean(variable.title)))
-
-    def _output_name(self, shown: Variables, number: int = 0) -> str:
-        """An output's name, or else its expression; of an operation with several its own name."""
-        node, output_nr = shown.graph.outputs[number]
-        outputs = shown.graph.nodes[node].outputs
-        label = outputs[output_nr].label if outputs else None
-        variable = next((one for one in shown.nodes if one.node == node), shown.root)
-        return text.clean(label or variable.title)
-
     def _arrived(self, variable: Variable) -> list[Tensor | None]:
         if self.trace is None or variable.node is None:
             return []
@@ -316,7 +279,7 @@ class _Drawing:
     def _gradient(self, variable: Variable) -> list[Line]:
         if variable.node is None:
             return [(Run("not used by the result" if _is_unused(variable) else "no gradient"),)]
-        symbol = self._symbol(variable)
+        symbol = notation.gradient_symbol(self.shown, variable)
         arrived = self._arrived(variable)
         if variable.node not in (self.trace.step_of if self.trace else ()):
             return [(*symbol, Run(": not reached"))]
@@ -333,6 +296,9 @@ class _Drawing:
             and not self._complete(variable)
         ):
             added = text.summary(sum(terms[1:], start=terms[0])) if terms else ["0"]
+            product = self._product(variable)
+            if product:
+                return [(*symbol, Run(" += "), *product, Run(f" = {added[0]}"))]
             return [(*symbol, Run(f" += {added[0]}")), *((Run(line),) for line in added[1:])]
         if arrived[0].numel() == 1 and 1 < len(terms) <= MOST_TERMS:
             total = [f"{' + '.join(text.summary(term)[0] for term in terms)} = {total[0]}"]
@@ -345,6 +311,34 @@ class _Drawing:
         drawn = {node for shown in self.nodes for node in shown.members}
         return all(edge.source in drawn for edge in self.shown.graph.in_edges[variable.node])
 
+    def _product(self, variable: Variable) -> Line | None:
+        """Gradient times local derivative, with the numbers in the formula: 12/(2 ln 2)."""
+        if len(self.into[variable.id]) != 1:
+            return None
+        (link,) = self.into[variable.id]
+        arrived = self._arrived(self.shown.nodes[link.source])
+        if len(arrived) != 1 or arrived[0] is None or arrived[0].numel() != 1:
+            return None
+        return slopes.substituted(self.shown, link, arrived[0].item())
+
+    @property
+    def _has_formulas(self) -> bool:
+        """The lecture's backward view has the numbers alone; what is opened has both."""
+        return self.view == "derivatives" or (self.view == "backward" and bool(self.shown.focus))
+
+    @cached_property
+    def _slopes(self) -> list[Line | None]:
+        """The local derivative of each link with its formula; None where it is no number."""
+        return [slopes.local_line(self.shown, link) for link in self.links]
+
+    @cached_property
+    def _products(self) -> list[tuple[Line, ...] | None]:
+        """The vector-Jacobian product of each link between tensors."""
+        return [
+            None if line else notation.product_lines(self.shown, link)
+            for line, link in zip(self._slopes, self.links, strict=True)
+        ]
+
     def _rectangle(self, number: int, link: Link, frame: int) -> Box:
         source, target = self.shown.nodes[link.source], self.shown.nodes[link.target]
         symbol = derivative(text.clean(source.title), text.clean(target.title))
@@ -352,13 +346,18 @@ class _Drawing:
         marks: tuple[Mark, ...] = ()
         reserve: tuple[tuple[Line, ...], ...] = ()
         lines: list[Line]
-        if link.local is not None:
-            lines = [(symbol, Run(f" = {text.number(link.local)}"))]
-            marks = ("alarm",) if not mathematics.isfinite(link.local) else ()
-        elif sizes == [1, 1]:
-            lines = [(symbol, Run(" = ?"))]
+        formula = self._slopes[number]
+        if link.local is not None or sizes == [1, 1]:
+            known = "?" if link.local is None else text.number(link.local)
+            lines = [(symbol, Run(f" = {known}"))]
+            reserve = ((formula,), tuple(lines)) if formula else ()
+            if formula and self._has_formulas:
+                lines = [formula]
+            if link.local is not None and not mathematics.isfinite(link.local):
+                marks = ("alarm",)
         else:
-            lines = [(symbol, Run(f": {sizes[0]} × {sizes[1]} Jacobian"))]
+            jacobian = ((symbol, Run(f": {sizes[0]} × {sizes[1]} Jacobian")),)
+            lines = list(self._products[number] or jacobian)
             if link.contribution is not None:
                 brought = [(Run(line),) for line in text.summary(link.contribution)]
                 reserve = ((*lines, *brought),)
@@ -394,7 +393,13 @@ class _Drawing:
 
     def _legend(self, boxes: Sequence[Box]) -> dict[str, str]:
         kinds = {box.shape for box in boxes} | {mark for box in boxes for mark in box.marks}
-        return {kind: meaning for kind, meaning in _LEGEND[self.view].items() if kind in kinds}
+        legend = _LEGEND[self.view]
+        if "rect" in legend and any(self._products):
+            kept = (
+                [_VECTOR_JACOBIAN] if not any(self._slopes) else [legend["rect"], _VECTOR_JACOBIAN]
+            )
+            legend = legend | {"rect": ", or ".join(kept)}
+        return {kind: meaning for kind, meaning in legend.items() if kind in kinds}
 
     def _table(self, frame: int) -> list[str]:
         shown = [variable for variable in self.nodes if self.appears[variable.id] <= frame]

@@ -3,9 +3,11 @@
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +16,7 @@ from torch.autograd.graph import get_gradient_edge
 from torchviz import make_dot
 
 import autograd_viz as av
-from autograd_viz import svg
+from autograd_viz import sources, svg
 from autograd_viz.model import Trace
 from bench import models
 from bench.measure import medians, milliseconds
@@ -92,6 +94,62 @@ print(time.perf_counter() - start)
 """
 
 
+def plain(inputs: tuple[float, float]) -> None:
+    """What a program is measured against: the function, and its backward pass."""
+    a, b = (torch.tensor(value, requires_grad=True) for value in inputs)
+    models.lecture_function(a, b).backward()
+
+
+def programs() -> list[Row]:
+    """A recorded function at other inputs, with all numbers; and a long one."""
+    program = av.program(models.lecture_function, a=2.0, b=4.0)
+    program.variables()  # the structure, which a slider's later ticks use again
+    result = medians(
+        {
+            "plain": plain,
+            "at": lambda inputs: program.at(a=inputs[0], b=inputs[1]).variables(),
+            "forward": lambda inputs: program.at(a=inputs[0], b=inputs[1]),
+        },
+        prepare=lambda: (2.5, 4.0),
+        rounds=30,
+        repeats=20,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        long = models.long_module(Path(folder)).long
+        x = torch.tensor(0.5, requires_grad=True)
+        recorded = medians(
+            {
+                "plain": lambda _: long(x),
+                "program": lambda _: av.program(long, x=0.5),
+            },
+            prepare=sources._known.clear,  # or the source would be read only once
+            rounds=9,
+        )
+    return [
+        (
+            "program.at, lecture's example / forward and backward",
+            milliseconds(result["at"]),
+            milliseconds(result["plain"]),
+            f"{result['at'] / result['plain']:.3g} x",
+            "<= 1 ms",
+        ),
+        (
+            "program.at without gradients / the same",
+            milliseconds(result["forward"]),
+            milliseconds(result["plain"]),
+            f"{result['forward'] / result['plain']:.3g} x",
+            "",
+        ),
+        (
+            "program of 1,000 statements / plain forward",
+            milliseconds(recorded["program"]),
+            milliseconds(recorded["plain"]),
+            f"{recorded['program'] / recorded['plain']:.3g} x",
+            "<= 200 ms",
+        ),
+    ]
+
+
 def rows() -> list[Row]:
     """Measure everything."""
     torch.manual_seed(0)
@@ -151,7 +209,7 @@ def rows() -> list[Row]:
         ),
         ("later picture, lecture's example", milliseconds(later), "", "", "<= 10 ms"),
     ]
-    return table
+    return [*table, *programs()]
 
 
 def main() -> None:

@@ -1,5 +1,9 @@
 """The graphs that are measured: each function builds a fresh one and returns its output."""
 
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +13,30 @@ def lecture() -> Tensor:
     a = torch.tensor(2.0, requires_grad=True)
     b = torch.tensor(4.0, requires_grad=True)
     return (a + b) * (torch.log2(a) * torch.log2(b))
+
+
+def lecture_function(a: Tensor, b: Tensor) -> Tensor:
+    """The lecture's main example as a program."""
+    c = a + b
+    d = torch.log2(a) * torch.log2(b)
+    e = c * d
+    return e
+
+
+def long_module(folder: Path, statements: int = 1_000) -> ModuleType:
+    """A module with a function `long` of so many statements, each with a name of its own."""
+    lines = ["import torch", "def long(x):", "    y0 = x * 1.5"]
+    lines += [
+        f"    y{n} = torch.sin(y{n - 1}) + y{max(0, n - 2)} * x" for n in range(1, statements)
+    ]
+    path = folder / "long_program.py"
+    path.write_text("\n".join([*lines, f"    return y{statements - 1}", ""]))
+    spec = importlib.util.spec_from_file_location("long_program", path)
+    if spec is None or spec.loader is None:
+        raise AssertionError("a path with the ending .py has a loader")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def chain(length: int = 100_000) -> Tensor:

@@ -15,36 +15,110 @@ import autograd_viz
 
 PACKAGE = Path(autograd_viz.__file__).parent
 FLOORS = {  # a module imports only from floors below its own
+    "diagnosis.caller_source": 0,
     "errors": 0,
     "model": 0,
+    "templates": 0,
+    "formulas.rules": 0,
+    "formulas.arrays": 0,
+    "formulas.products": 0,
     "text": 0,
     "typeset": 0,
     "expressions": 1,
+    "frames": 1,
+    "formulas.product_rules": 1,
+    "formulas.recipes": 1,
+    "formulas.symbolic": 1,
+    "formulas.writing": 1,
+    "diagnosis.gradient_stops": 1,
     "layout": 1,
+    "diagnosis.lineage": 1,
     "names": 1,
+    "pathwise.search": 1,
     "picture": 1,
+    "diagnosis.reason": 1,
     "release": 1,
+    "sources": 1,
     "capture": 2,
     "dot": 2,
+    "runs": 2,
+    "pathwise.data": 2,
+    "finite_differences.data": 2,
+    "formulas.notation": 2,
+    "formulas.slopes": 2,
     "transforms": 2,
+    "formulas.calculus": 3,
     "functions_view": 3,
+    "pathwise.gradients": 3,
     "record": 3,
     "svg": 3,
-    "variables_view": 3,
-    "page": 4,
-    "scene": 4,
-    "show": 4,
-    "__init__": 5,
+    "variables_view": 4,
+    "versions": 3,
+    "operands": 4,
+    "surroundings": 4,
+    "arguments": 2,
+    "outline": 5,
+    "forward": 6,
+    "pathwise.ends": 4,
+    "pathwise.sums": 5,
+    "pathwise.products": 6,
+    "pathwise.view": 5,
+    "finite_differences.view": 5,
+    "diagnosis.view": 5,
+    "diagnosis.facts": 4,
+    "diagnosis.cases": 5,
+    "page": 5,
+    "scene": 5,
+    "show": 6,
+    "finite_differences.error_figure": 7,
+    "finite_differences.shifted_runs": 7,
+    "finite_differences.differencing": 8,
+    "finite_differences.differences": 9,
+    "diagnosis.disconnected": 6,
+    "diagnosis.freed": 6,
+    "diagnosis.reached": 7,
+    "diagnosis.causes": 8,
+    "diagnosis.diagnose": 9,
+    "__init__": 10,
 }
 # Data that shows itself reaches up, and only when it is shown.
-REACHES_UP = {("model", "show"), ("model", "transforms"), ("model", "dot"), ("picture", "svg")}
+REACHES_UP = {
+    ("finite_differences.data", "finite_differences.view"),
+    ("finite_differences.data", "finite_differences.error_figure"),
+    ("pathwise.data", "pathwise.view"),
+    ("model", "show"),
+    ("model", "transforms"),
+    ("model", "dot"),
+    ("model", "formulas.calculus"),
+    ("picture", "svg"),
+}
 AT_ONCE = {  # by which modules, at the top: what costs time is loaded where it is needed
-    "torch": {"capture", "names", "record", "release"},
+    "torch": {
+        "arguments",
+        "capture",
+        "diagnosis.cases",
+        "diagnosis.diagnose",
+        "finite_differences.differencing",
+        "diagnosis.facts",
+        "forward",
+        "names",
+        "operands",
+        "outline",
+        "pathwise.ends",
+        "pathwise.gradients",
+        "pathwise.sums",
+        "record",
+        "release",
+        "runs",
+        "finite_differences.shifted_runs",
+        "versions",
+    },
     "wasmtime": set(),
     "graphviz": set(),
     "typst": set(),
     "IPython": set(),
-    "matplotlib": set(),
+    "sympy": {"formulas.arrays", "formulas.rules", "formulas.symbolic", "formulas.writing"},
+    "matplotlib": {"finite_differences.error_figure"},
 }
 INSIDE = {  # by which modules, inside functions
     "torch": {"text"},
@@ -52,6 +126,7 @@ INSIDE = {  # by which modules, inside functions
     "graphviz": {"dot"},
     "typst": {"show"},
     "IPython": set(),
+    "sympy": set(),
     "matplotlib": set(),
 }
 
@@ -63,7 +138,13 @@ class Import(NamedTuple):
     inside: bool  # a function
 
 
-def imports_of(path: Path) -> list[Import]:
+def name_of(path: Path) -> str:
+    """A module's name within the package, "formulas.rules"; of an __init__ its folder's."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+def imports_of(path: Path, module: str) -> list[Import]:
     """All imports of a module, but for those that only a type checker sees."""
 
     def found(body: ast.AST, inside: bool) -> Iterator[Import]:
@@ -87,22 +168,34 @@ def imports_of(path: Path) -> list[Import]:
     def imported(name: str, names: tuple[str, ...], inside: bool) -> Iterator[Import]:
         top, _, rest = name.partition(".")
         if top != "autograd_viz":
-            yield Import(path.stem, top, ours=False, inside=inside)
-        elif rest:
-            yield Import(path.stem, rest, ours=True, inside=inside)
+            yield Import(module, top, ours=False, inside=inside)
+        elif rest and rest not in FOLDERS:
+            yield Import(module, rest, ours=True, inside=inside)
         else:
             for target in names:
-                yield Import(path.stem, target, ours=True, inside=inside)
+                yield Import(module, f"{rest}.{target}".strip("."), ours=True, inside=inside)
 
     return list(found(ast.parse(path.read_text()), False))
 
 
-IMPORTS = [found for path in sorted(PACKAGE.glob("*.py")) for found in imports_of(path)]
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+FOLDERS = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+IMPORTS = [
+    found
+    for name, path in MODULES.items()
+    if name not in FOLDERS
+    for found in imports_of(path, name)
+]
 
 
 def test_each_module_has_its_floor():
-    assert {path.stem for path in PACKAGE.glob("*.py")} == FLOORS.keys()
-    assert not list(PACKAGE.glob("*/*.py"))
+    assert MODULES.keys() - FOLDERS == FLOORS.keys()
+
+
+@pytest.mark.parametrize("folder", sorted(FOLDERS))
+def test_a_folder_holds_no_code_of_its_own(folder):
+    (docstring,) = ast.parse((PACKAGE / folder / "__init__.py").read_text()).body
+    assert isinstance(docstring, ast.Expr)
 
 
 def test_imports_go_down():
@@ -137,7 +230,7 @@ def test_the_reader_of_imports_sees_all_kinds(tmp_path):
         "    def f(self):\n"
         "        import wasmtime\n"
     )
-    assert [(found.target, found.ours, found.inside) for found in imports_of(path)] == [
+    assert [(found.target, found.ours, found.inside) for found in imports_of(path, "sample")] == [
         ("typing", False, False),
         ("torch", False, False),
         ("text", True, False),
@@ -163,13 +256,16 @@ def test_importing_the_package_loads_nothing_heavy():
     assert result.stderr == ""
     strangers, ours = result.stdout.splitlines()
     assert strangers == "autograd_viz"
-    assert ours.split() == [
-        f"autograd_viz.{name}"
-        for name in ("capture", "errors", "model", "names", "record", "release")
-    ]
+    loaded = {name.removeprefix("autograd_viz.") for name in ours.split()}
+    assert loaded <= FLOORS.keys() | FOLDERS
+    drawing = {"functions_view", "layout", "show", "svg", "variables_view"}
+    assert not loaded & drawing
+    assert not [name for name in loaded if name.startswith("formulas")]
 
 
 def test_public_names():
-    assert autograd_viz.__all__ == ["graph", "trace"]
+    assert autograd_viz.__all__ == ["graph", "nudge", "paths", "program", "trace", "why"]
     assert all(callable(getattr(autograd_viz, name)) for name in autograd_viz.__all__)
-    assert not {"graph", "trace"} & FLOORS.keys()  # no module has the name of a function
+    assert (
+        not {"graph", "nudge", "paths", "program", "trace", "why"} & FLOORS.keys()
+    )  # no module has the name of a function

@@ -4,7 +4,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autograd_viz.typeset import Frac, Run, derivative, glyphs, math, measure, plain, width
+from autograd_viz.typeset import (
+    TRANSPOSED,
+    Frac,
+    Run,
+    Sup,
+    derivative,
+    glyphs,
+    latex,
+    math,
+    measure,
+    plain,
+    width,
+)
 
 LINES = st.text(max_size=40).map(math)
 
@@ -83,3 +95,9 @@ def test_derivative():
     assert plain((derivative("a + b", "log2(a)"),)) == "∂(a + b)/∂log2(a)"
     assert plain((derivative("f(a) + g(b)", "x"),)) == "∂(f(a) + g(b))/∂x"
     assert plain((derivative("p, q", "layers.0.weight"),)) == "∂(p, q)/∂layers.0.weight"
+
+
+def test_a_transposed_matrix_and_a_power_without_brackets():
+    assert plain((Run("W", "math"), TRANSPOSED)) == "Wᵀ"
+    assert latex((Run("W", "math"), TRANSPOSED)) == r"W^{\mathsf T}"
+    assert plain((Frac((Run("3"),), (Run("x"), Sup((Run("2"),)))),)) == "3/x^2"

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import autograd_viz as av
-from autograd_viz.picture import Strip
+from autograd_viz.picture import Picture, Strip
+from autograd_viz.typeset import plain
 from tests.test_svg import TRACES, Drawn, check_geometry, with_nan, with_none, with_outputs
 from tests.test_transforms import main_example
 
@@ -87,12 +88,12 @@ def test_inputs_stand_at_the_bottom_and_arrows_point_up(variables):
 def test_the_local_derivatives(variables):
     picture = drawn(variables, view="derivatives")
     assert {box.words for box in picture.boxes if not box.ellipse} == {
-        "∂e∂c=2",
-        "∂e∂d=6",
+        "∂e∂c=d=2",
+        "∂e∂d=c=6",
         "∂c∂a=1",
         "∂c∂b=1",
-        "∂d∂a=1.4427",
-        "∂d∂b=0.3607",
+        "∂d∂a=log2(b)aln2=1.4427",
+        "∂d∂b=log2(a)bln2=0.3607",
     }
     assert {b.data["variable"]: halves(b) for b in picture.boxes if b.ellipse} == COMPUTATION
     assert named_ends(picture) == {
@@ -169,7 +170,10 @@ def test_derivatives_and_backward_pass_have_the_same_layout(name):
 
 
 def test_the_last_frame_is_the_default(variables):
-    assert variables.backward() == variables.backward(frame=7)
+    whole, last = Drawn(variables.backward().svg), Drawn(variables.backward(frame=7).svg)
+    assert [box.words for box in whole.boxes] == [box.words for box in last.boxes]
+    assert [box.place for box in whole.boxes] == [box.place for box in last.boxes]
+    assert variables.backward().formulas == ()  # they say what happens in a single frame
     assert variables.computation() == variables.computation(frame=4)
     assert isinstance(variables.backward(frame="all"), Strip)
 
@@ -186,14 +190,14 @@ def test_details_of_d_as_in_the_lecture(variables):
         ("d=log2(a)·log2(b)=2", "∂e∂d=6"),
         ("log2(a)=1", "∂e∂log2(a)=12"),
         ("log2(b)=2", "∂e∂log2(b)=6"),
-        ("a=2", "∂e∂a+=8.6562"),
-        ("b=4", "∂e∂b+=2.1640"),
+        ("a=2", "∂e∂a+=122ln2=8.6562"),
+        ("b=4", "∂e∂b+=64ln2=2.1640"),
     }
     assert {box.words for box in picture.boxes if not box.ellipse} == {
-        "∂d∂log2(a)=2",
-        "∂d∂log2(b)=1",
-        "∂log2(a)∂a=0.7213",
-        "∂log2(b)∂b=0.3607",
+        "∂d∂log2(a)=log2(b)=2",
+        "∂d∂log2(b)=log2(a)=1",
+        "∂log2(a)∂a=1aln2=0.7213",
+        "∂log2(b)∂b=1bln2=0.3607",
     }
     assert variables.details("d").picture().title == "Details for d"
 
@@ -243,7 +247,7 @@ def test_nan_and_inf_are_marked_and_named():
         "∂y∂x=inf",
         "x∂out∂x=NaN",
         "w∂out∂w=[-1,-inf]",
-        "∂out∂w:1×2Jacobian[-1,-inf]",
+        "∂out∂w=-1/w2(2)fromscalar[-1,-inf]",
     }
     assert "NaN or inf" in picture.words
     assert "∂out/∂x = NaN" in shown.picture().words
@@ -286,9 +290,62 @@ def test_tensors_have_jacobians_and_short_summaries():
     loss = (h**2).mean()
     picture = drawn(av.trace(loss).variables())
     words = {box.words for box in picture.boxes}
-    assert "∂loss∂h:1×2Jacobian[3,12]" in words
-    assert "∂h∂w:2×6Jacobian2×3,norm21.4243min3,max12" in words
+    assert "∂loss∂h=2·h/2(2)fromscalar[3,12]" in words
+    assert "∂loss∂w=outer(∂loss∂h,?)(2×3)from(2)2×3,norm21.4243min3,max12" in words
     check_geometry(picture)
+
+
+def test_a_way_without_a_rule_is_a_jacobian():
+    x = torch.tensor([1.0, 2.0, 4.0], requires_grad=True)
+    y = torch.cumsum(x, 0) * x
+    drawing = av.trace(y, torch.ones(3)).variables().picture()
+    assert isinstance(drawing, Picture)
+    assert "∂y/∂x: 3 × 3 Jacobian" in drawing.words
+    assert "local derivative" in drawing.legend["rect"]
+
+
+def test_the_chain_rule_stands_below_the_frame_in_which_it_happens(variables):
+    lines = [list(map(plain, variables.backward(frame=n).formulas)) for n in range(1, 8)]
+    assert lines == [
+        [],
+        [],
+        ["∂e/∂c = ∂e/∂e * ∂e/∂c = 1 * 2 = 2", "∂e/∂d = ∂e/∂e * ∂e/∂d = 1 * 6 = 6"],
+        [],
+        ["∂e/∂b += ∂e/∂c * ∂c/∂b = 2 * 1 = 2", "∂e/∂b += ∂e/∂d * ∂d/∂b = 6 * 0.3607 = 2.1640"],
+        [],
+        ["∂e/∂a += ∂e/∂c * ∂c/∂a = 2 * 1 = 2", "∂e/∂a += ∂e/∂d * ∂d/∂a = 6 * 1.4427 = 8.6562"],
+    ]
+    for number, formulas in enumerate(lines, start=1):
+        for line in formulas:
+            assert line in variables.backward(frame=number).words
+    assert "+=" not in variables.derivatives(frame=2).words
+
+
+def test_of_many_steps_in_one_frame_the_first_are_written():
+    x = torch.tensor(1.0, requires_grad=True)
+    parts = {f"p{n}": x * n for n in range(1, 13)}
+    y = torch.stack(list(parts.values())).sum()
+    drawing = av.trace(y, names=parts).variables().backward(frame="all")
+    assert isinstance(drawing, Strip)
+    frames = drawing.frames
+    assert max(len(frame.formulas) for frame in frames) == 9
+    assert plain(frames[-1].formulas[-1]) == "… 4 more"
+
+
+def test_a_formula_that_is_too_long_gives_way_to_its_number():
+    x = torch.tensor(0.5, requires_grad=True)
+    y = torch.nn.functional.gelu(x)
+    words = av.trace(y, names={"x": x}).variables().derivatives().words
+    assert "∂y/∂x = 0.8675" in words
+    assert "Without a formula" not in words
+
+
+def test_what_has_no_formula_is_named():
+    x = torch.tensor(0.5, requires_grad=True)
+    y = torch.special.i0(x)
+    drawing = av.trace(y).variables().derivatives()
+    assert "Without a formula, as a number only: ∂y/∂x." in drawing.words
+    assert "Without a formula" not in av.trace(y).variables().backward().words
 
 
 def test_unnamed_leaves_and_values_that_are_not_kept():

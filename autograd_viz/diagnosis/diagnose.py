@@ -1,0 +1,51 @@
+"""Why the `.grad` of a tensor is None, or is not what was expected."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from autograd_viz.diagnosis.reason import Reason
+
+
+def why(tensor: Tensor, output: Tensor | None = None) -> Reason:
+    """Say why the `.grad` of a tensor is None, or is not what was expected.
+
+    It looks at what autograd recorded, runs one backward pass from the output (nothing of yours is
+    changed), and reads the source of the function, script or notebook that calls it, for the line
+    at which the gradient got lost. Where the source cannot be read it says what is certain.
+
+    Args:
+        tensor: the tensor whose `.grad` you wonder about; any shape, dtype and device.
+        output: the tensor that you call `backward()` on, as a loss. An output of several elements
+            is taken as its sum. Without it only what the tensor alone tells is said.
+
+    Returns:
+        A Reason: `print()` shows one short paragraph; `.cause` names the cause in one word,
+        `.line` is the line to type, `.evidence` the facts, and `.picture()` marks the place where
+        the gradient stops.
+
+    Raises:
+        NotATensorError: one of the two is not a tensor.
+
+    >>> import torch, autograd_viz as av
+    >>> t = torch.ones(2, 2, requires_grad=True)
+    >>> z = -t
+    >>> u = z.sum()
+    >>> print(av.why(z, u))
+    z.grad is None because z is not a leaf: it was computed (by NegBackward0), and PyTorch keeps
+    the gradients of leaves only. Before backward(), add: z.retain_grad()
+    >>> print(av.why(t, u))
+    t.grad is None because backward() has not been run: ... Add: u.backward()
+    """
+    from autograd_viz.diagnosis import causes, facts
+
+    given, result = facts.checked(tensor, output)
+    found = facts.Facts(given, result, sys._getframe(1))
+    with torch.inference_mode(False):
+        return causes.answer(found)

@@ -1,0 +1,1 @@
+"""A small step of one input, and what moves."""

@@ -1,0 +1,240 @@
+"""Finite differences as data: what a small step moves, the quotient, the error by step size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from autograd_viz.model import Shown, Variables
+from autograd_viz.picture import Formula
+from autograd_viz.text import FEW, clean, number, shape
+from autograd_viz.typeset import Frac, Line, Run, derivative
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from autograd_viz.finite_differences.error_figure import ErrorFigure
+
+MOST_DIGITS = 9  # after the point; float32 knows fewer
+STEPS = tuple(10 ** (-place / 4) for place in range(49))  # 1 to 1e-12, four a decade
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A variable's value before and after the step."""
+
+    variable: int  # position in Variables.nodes
+    name: str
+    before: Tensor
+    after: Tensor | None  # None: the run after the step has no such variable
+    step: float
+
+    @property
+    def change(self) -> Tensor | None:
+        """After minus before, in the values' own data type; None where they do not compare."""
+        after = self.after
+        if after is None or after.shape != self.before.shape:
+            return None
+        if not (after.is_floating_point() or after.is_complex()):
+            return after.double() - self.before.double()
+        return after - self.before
+
+    @property
+    def moves(self) -> bool:
+        """Whether the value changes; NaN stays NaN."""
+        if self.change is None:
+            return True
+        same = (self.after == self.before) | (self.change != self.change)
+        return not bool(same.all())
+
+    @property
+    def quotient(self) -> Tensor | None:
+        """Change by step."""
+        return None if self.change is None else self.change / self.step
+
+    @property
+    def texts(self) -> tuple[str, str, str, str]:
+        """Before, after, change and quotient as text."""
+        before, after, change = self.before, self.after, self.change
+        if after is None or change is None:
+            return _whole(before), "not computed" if after is None else _whole(after), "?", "?"
+        if before.numel() == 1 or (before.ndim == 1 and before.numel() <= FEW):
+            quotient = self.quotient
+            assert quotient is not None  # there is a change
+            digits = _digits(change)
+            return (
+                _numbers(before, digits),
+                _numbers(after, digits),
+                _changes(change),
+                _each(quotient, number),
+            )
+        moved = int((change != 0).sum())
+        return (
+            shape(before.shape),
+            f"{moved:,} of {change.numel():,} move" if moved else "the same",
+            f"at most {short(change.abs().max().item())}" if moved else "0",
+            f"at most {number((change.abs().max() / abs(self.step)).item())}" if moved else "0",
+        )
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How far the quotient is from the gradient, by step and by data type."""
+
+    steps: tuple[float, ...]
+    errors: Mapping[str, tuple[float, ...]]  # "float32" -> |quotient - gradient|, one a step
+    gradient: float  # by autograd, in the widest of these data types
+    output: float  # value of the output: its rounding, divided by the step, is the floor
+    value: float  # of what is nudged: a step below its own rounding does not move it
+
+    def floor(self, step: float) -> float:
+        """The error that rounding the output to float32 brings at this step, roughly."""
+        return 2.0**-23 * abs(self.output) / abs(step)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Nudge(Shown):
+    """What a small step of one value moves in a program; made by `nudge`."""
+
+    variables: Variables  # of the program before the step
+    output: str
+    name: str  # of what is nudged, as in `b` or `x[1]`
+    step: float
+    rows: tuple[Value, ...]  # in the program's order
+    difference: float  # of the output, in its own data type
+    gradient: float | None  # autograd's; None: it does not reach what is nudged
+    remarks: tuple[str, ...]
+    measured: Callable[[Sequence[float]], Errors]
+
+    def __repr__(self) -> str:
+        return f"<Nudge of {self.name} by {self.step:g}: {self.output} by {short(self.difference)}>"
+
+    def __str__(self) -> str:
+        from autograd_viz.finite_differences import view as differences_view
+
+        return differences_view.words(self)
+
+    @property
+    def quotient(self) -> float:
+        """The output's change by the step."""
+        return self.difference / self.step
+
+    @property
+    def formula(self) -> Formula:
+        """The quotient, as in `ΔJ/Δb = 0.0060005/0.001 = 6.0005`."""
+        of_by = derivative(clean(self.output), clean(self.name))
+        symbol = Frac((Run("Δ"), *of_by.above[1:]), (Run("Δ"), *of_by.below[1:]))
+        numbers = Frac((Run(short(self.difference, 5)),), (Run(short(self.step)),))
+        line: Line = (symbol, Run(" = "), numbers, Run(f" = {number(self.quotient)}"))
+        return Formula(line)
+
+    @property
+    def gradient_formula(self) -> Formula:
+        """What autograd says, as in `∂J/∂b = 6`."""
+        symbol = derivative(clean(self.output), clean(self.name))
+        value = "no gradient" if self.gradient is None else number(self.gradient)
+        return Formula((symbol, Run(f" = {value}")))
+
+    def errors(self, steps: Sequence[float] | None = None) -> Errors:
+        """How far the quotient is from the gradient at other steps, in float32 and float64.
+
+        Args:
+            steps: step sizes, none of them 0; without them 1 to 1e-12, four a decade.
+
+        >>> import autograd_viz as av
+        >>> nudge = av.nudge(lambda x: x**3, "x", 0.001, x=2.0)
+        >>> [float(f"{error:.1g}") for error in nudge.errors([0.1, 0.01]).errors["float64"]]
+        [0.6, 0.06]
+        """
+        given = STEPS if steps is None else tuple(steps)
+        for step in given:
+            checked_step(step)
+        return self.measured(given)
+
+    def error_plot(
+        self, steps: Sequence[float] | None = None, theme: Literal["light", "dark"] = "light"
+    ) -> ErrorFigure:
+        """The error against the step, both logarithmic, as a figure of matplotlib.
+
+        From right to left the error falls with the step, since the function is less and less
+        curved over it; then it rises again, since the difference of two rounded numbers is
+        divided by less and less.
+
+        Args:
+            steps: as for `errors`.
+            theme: "light" or "dark".
+
+        Raises:
+            ModuleNotFoundError: matplotlib is not installed.
+        """
+        if theme not in ("light", "dark"):
+            raise ValueError(f"theme={theme!r}: give 'light' or 'dark'")
+        try:
+            from autograd_viz.finite_differences import error_figure
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "matplotlib":
+                raise
+            raise ModuleNotFoundError(
+                "the plot is drawn with matplotlib, which is not installed; install it with: "
+                "pip install matplotlib"
+            ) from error
+        return error_figure.error_figure(self, self.errors(steps), theme)
+
+
+def checked_step(step: object) -> float:
+    """The step as a number, or an error that says what it must be."""
+    if isinstance(step, bool) or not isinstance(step, int | float):
+        raise TypeError(
+            f"the step is of type {type(step).__name__}; give a number: av.nudge(f, 'b', 0.001)"
+        )
+    if step == 0 or not math.isfinite(step):
+        raise ValueError(
+            f"the step is {step}; give a small number that is not 0: av.nudge(f, 'b', 0.001)"
+        )
+    return float(step)
+
+
+def short(value: float, digits: int = 3) -> str:
+    """A small number with a few digits.
+
+    >>> short(0.006000518), short(0.006000518, 5), short(-2e-07)
+    ('0.006', '0.0060005', '-2e-07')
+    """
+    return f"{value:.{digits}g}" if math.isfinite(value) else number(value)
+
+
+def _digits(change: Tensor) -> int:
+    """How many digits after the point show a change."""
+    sizes = [abs(each) for each in change.reshape(-1).tolist()]
+    least = min((size for size in sizes if size and math.isfinite(size)), default=1.0)
+    return min(MOST_DIGITS, max(4, 1 - math.floor(math.log10(least))))
+
+
+def _numbers(values: Tensor, digits: int) -> str:
+    return _each(values, lambda value: _fixed(value, digits))
+
+
+def _changes(change: Tensor) -> str:
+    return _each(change, lambda value: f"{'+' if value > 0 else ''}{short(value)}")
+
+
+def _each(values: Tensor, text: Callable[[float], str]) -> str:
+    if values.is_complex():
+        return _whole(values)
+    listed = [text(value) for value in values.reshape(-1).tolist()]
+    return listed[0] if values.numel() == 1 else f"[{', '.join(listed)}]"
+
+
+def _fixed(value: float, digits: int) -> str:
+    if not math.isfinite(value) or abs(value) >= 1e6 or 0 < abs(value) < 10.0**-digits:
+        return number(value)
+    fixed = f"{value:.{digits}f}"
+    return fixed.rstrip("0").rstrip(".") if "." in fixed else fixed
+
+
+def _whole(value: Tensor) -> str:
+    from autograd_viz.text import summary
+
+    return summary(value)[0]

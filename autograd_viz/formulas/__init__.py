@@ -1,0 +1,1 @@
+"""Formulas of local derivatives, vector-Jacobian products, and the chain rule."""

@@ -1,0 +1,278 @@
+"""From a recipe to the derivative of a variable by one of its inputs, in SymPy.
+
+All that is found is kept by the recipe, which holds names and operations but no numbers, and by
+the branch that functions with corners are on; a picture of other numbers finds it again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import sympy  # type: ignore[import-untyped]
+from sympy import Expr, Symbol
+
+from autograd_viz.formulas import arrays, rules
+from autograd_viz.formulas.arrays import Array
+
+if TYPE_CHECKING:
+    from autograd_viz.formulas.recipes import Operand, Operation, Recipe, Shape
+
+MOST_ELEMENTS = 16  # of a tensor that is looked at element by element
+
+LARGEST = 300  # operations that an expression may be made from, counted as often as it repeats them
+
+FACTOR = sympy.Symbol("v")  # stands before all inputs where symbols are put in order
+Signs = tuple[int, ...]  # the answers to a recipe's questions, in order
+
+
+def elements(shape: Shape) -> int:
+    """How many elements a tensor of the shape has."""
+    return math.prod(shape)
+
+
+class Condition(NamedTuple):
+    """`left` is below (-1), at (0) or above (1) `right`: the branch that a formula belongs to."""
+
+    left: Expr
+    right: Expr
+    sign: int
+
+
+class Derivative(NamedTuple):
+    """The derivative by one input, and the conditions under which it is this one."""
+
+    expression: Expr
+    conditions: tuple[Condition, ...]
+
+
+class _NoFormulaError(Exception):
+    """Something that the derivative depends on has no rule, or was not kept."""
+
+
+class _QuestionError(Exception):
+    """The branch depends on numbers: is left below, at or above right?"""
+
+
+def symbol(place: int, element: int) -> Symbol:
+    """The symbol of one element of a recipe's input."""
+    return sympy.Symbol(f"v{place:03}_{element:02}")
+
+
+def derivative(
+    recipe: Recipe, place: int, numbers: Sequence[tuple[float, ...] | None]
+) -> Derivative | None:
+    """The derivative of a recipe's number by its input at `place`; None where there is none."""
+    signs: Signs = ()
+    while True:
+        found = _derived(recipe, place, signs)
+        if not isinstance(found, _Question):
+            return found
+        gap = found.evaluated(numbers)
+        if gap is None or gap != gap:
+            return None
+        signs += ((gap > 0) - (gap < 0),)
+
+
+def value(derivative: Derivative, numbers: Sequence[tuple[float, ...] | None]) -> float | None:
+    """The formula's number at the current point; None where one is missing or none results."""
+    return _compiled(derivative.expression)(numbers)
+
+
+class _Question(NamedTuple):
+    gap: Expr
+
+    def evaluated(self, numbers: Sequence[tuple[float, ...] | None]) -> float | None:
+        return _compiled(self.gap)(numbers)
+
+
+@lru_cache(1024)
+def _derived(recipe: Recipe, place: int, signs: Signs) -> Derivative | _Question | None:
+    asked: list[Condition] = []
+
+    def sign(left: Expr, right: Expr) -> int:
+        gap = left - right
+        if gap.is_number:
+            return int(sympy.sign(gap))
+        if len(asked) == len(signs):
+            raise _QuestionError(gap)
+        asked.append(Condition(left, right, signs[len(asked)]))
+        return asked[-1].sign
+
+    try:
+        expression = _slope(recipe, place, sign)
+    except _QuestionError as question:
+        return _Question(question.args[0])
+    except _NoFormulaError:
+        return None
+    return Derivative(expression, tuple(_deciding(recipe, place, asked, expression)))
+
+
+def _deciding(
+    recipe: Recipe, place: int, asked: Sequence[Condition], expression: Expr
+) -> list[Condition]:
+    """The conditions without which the derivative would be another one."""
+    deciding = []
+    for number, condition in enumerate(asked):
+        count = iter(range(len(asked) + 100))
+
+        def otherwise(left: Expr, right: Expr, number: int = number, count: Any = count) -> int:
+            gap = left - right
+            if gap.is_number:
+                return int(sympy.sign(gap))
+            at = next(count)
+            if at >= len(asked):
+                return 1
+            return -asked[at].sign or 1 if at == number else asked[at].sign
+
+        try:
+            if _slope(recipe, place, otherwise) != expression:
+                deciding.append(condition)
+        except (_NoFormulaError, StopIteration):
+            deciding.append(condition)
+    return deciding
+
+
+def _slope(recipe: Recipe, place: int, sign: rules.Sign) -> Expr:
+    unknown: dict[Symbol, frozenset[Symbol]] = {}  # what has no rule -> what it is made from
+    whole = _expression(recipe, sign, unknown)
+    by = symbol(place, 0)
+    if any(by in unknown[free] for free in whole.free_symbols if free in unknown):
+        raise _NoFormulaError
+    found = _shortest(sympy.diff(whole, by))
+    if (
+        found.has(sympy.Derivative, sympy.Subs, sympy.zoo, sympy.nan)
+        or unknown.keys() & found.free_symbols
+    ):
+        raise _NoFormulaError
+    return found
+
+
+def _shortest(expression: Expr) -> Expr:
+    """As derived, with powers joined, or over one denominator: what is shortest."""
+    forms = [sympy.powsimp(expression), expression, sympy.together(expression)]
+    return min(forms, key=lambda form: form.count_ops())
+
+
+def _expression(recipe: Recipe, sign: rules.Sign, unknown: dict[Symbol, frozenset[Symbol]]) -> Expr:
+    """What the recipe computes, which is one number."""
+    done: list[list[Array]] = []
+    sizes: list[int] = []
+    for operation in recipe.operations:
+        inner = [int(one.place) for one in operation.operands if one.kind == "inner"]
+        sizes.append(1 + sum(sizes[place] for place in inner))
+        if sizes[-1] > LARGEST or any(
+            elements(shape) > MOST_ELEMENTS for shape in operation.shapes
+        ):
+            raise _NoFormulaError
+        operands = [_operand(recipe, one, done, unknown) for one in operation.operands]
+        known = None if None in operands else _outputs(operation, operands, sign)  # type: ignore[arg-type]
+        done.append(known or _made_up(operation, operands, unknown))
+    last = done[-1][0]
+    if len(last.items) != 1:
+        raise _NoFormulaError
+    return last.items[0]
+
+
+def _operand(
+    recipe: Recipe, operand: Operand, done: Sequence[Sequence[Array]], unknown: dict[Any, Any]
+) -> Array | None:
+    place = int(operand.place) if operand.kind in ("inner", "input") else 0
+    match operand.kind:
+        case "inner":
+            return done[place][operand.output_nr]
+        case "input":
+            shape = recipe.inputs[place].shape
+            if shape is None or elements(shape) > MOST_ELEMENTS:
+                return None
+            return Array(shape, tuple(symbol(place, at) for at in range(elements(shape))))
+        case "number":
+            return arrays.scalar(rules.number(operand.place))
+    return arrays.scalar(_unknown(unknown, frozenset()))  # a constant that was not kept
+
+
+def _unknown(unknown: dict[Any, Any], made_from: frozenset[Symbol]) -> Symbol:
+    new = sympy.Symbol(f"unknown{len(unknown)}")
+    unknown[new] = made_from
+    return new
+
+
+def _made_up(
+    operation: Operation, operands: Sequence[Array | None], unknown: dict[Any, Any]
+) -> list[Array]:
+    """Symbols for the results of an operation without a rule, which remember what they are of."""
+    if None in operands:
+        raise _NoFormulaError
+    free: set[Symbol] = set()
+    for array in operands:
+        for item in array.items:  # type: ignore[union-attr]
+            for one in item.free_symbols:
+                free |= {one, *unknown.get(one, ())}
+    made_from = frozenset(free)
+    return [
+        Array(shape, tuple(_unknown(unknown, made_from) for _ in range(elements(shape))))
+        for shape in operation.shapes
+    ]
+
+
+def _outputs(
+    operation: Operation, operands: Sequence[Array], sign: rules.Sign
+) -> list[Array] | None:
+    name, options = operation.name, dict(operation.options)
+    if not operation.shapes:
+        return None
+    shape = operation.shapes[0]
+    if name in rules.UNARY and len(operands) == 1:
+        unary = rules.UNARY[name]
+        return arrays.one(arrays.elementwise(lambda x: unary(x, options, sign), operands, shape))
+    if name in rules.SEVERAL and len(operands) == rules.SEVERAL[name].__code__.co_argcount - 2:
+        several = rules.SEVERAL[name]
+        losses = name in rules.LOSSES
+        inner = max((array.shape for array in operands), key=elements) if losses else shape
+        found = arrays.elementwise(lambda *x: several(*x, options, sign), operands, inner)
+        if found is None or not losses or (inner == shape and options.get("reduction", 0) == 0):
+            return arrays.one(found)
+        reduction = "Sum" if options.get("reduction", 1) == 2 else "Mean"
+        return arrays.computed(reduction, [found], operation.shapes, {}, sign)
+    return arrays.computed(name, operands, operation.shapes, options, sign)
+
+
+@lru_cache(1024)
+def _compiled(
+    expression: Expr,
+) -> Callable[[Sequence[tuple[float, ...] | None]], float | None]:
+    """A function from the inputs' numbers to the expression's number."""
+    free = sorted(expression.free_symbols, key=lambda one: one.name)
+    places = [(int(one.name[1:4]), int(one.name[5:7])) for one in free if one.name[0] == "v"]
+    if len(places) < len(free):
+        return lambda numbers: None
+    function = sympy.lambdify(free, expression, modules=[_NUMERIC, "math"])
+
+    def evaluated(numbers: Sequence[tuple[float, ...] | None]) -> float | None:
+        given = []
+        for place, element in places:
+            values = numbers[place]
+            if values is None:
+                return None
+            given.append(values[element])
+        try:
+            return float(function(*given))
+        except (ArithmeticError, ValueError, TypeError):
+            return None
+
+    return evaluated
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
+
+
+_NUMERIC = {
+    "log2": math.log2,
+    "log10": math.log10,
+    "sigmoid": _sigmoid,
+    "softplus": lambda x: max(x, 0.0) + math.log1p(math.exp(-abs(x))),
+    "sinc": lambda x: math.sin(math.pi * x) / (math.pi * x) if x else 1.0,
+}

@@ -1,0 +1,1 @@
+"""The paths from an output to a leaf, and the products along them."""

@@ -1,0 +1,358 @@
+"""One run of a function: the calls of torch it made and the names it bound, in their order."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from autograd_viz.names import is_tensor
+from autograd_viz.sources import Binding, Source, SourceStatement
+
+COPIED = 1_024  # elements; larger values are not copied before they are changed in place
+_IN_PLACE = {"__setitem__", "__set__", "__delitem__"}
+_IN_PLACE |= {f"__i{name}__" for name in ("add", "sub", "mul", "div", "truediv", "pow", "matmul")}
+_TORCH = os.path.dirname(torch.__file__)
+_PLAIN = (int, float, bool, complex, str)
+
+
+class Before(NamedTuple):
+    """What a tensor was before a call changed it in place."""
+
+    tensor: Tensor
+    function: Any  # its grad_fn
+    output_nr: int
+    copy: Tensor | None
+
+
+class Call(NamedTuple):
+    """A call of a torch function that the function made, or one that it called."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    result: Any
+    offset: int  # of the running instruction in the function's own code; -1: not known
+    direct: bool  # made by that code itself, not by a function that it called
+    before: Before | None
+
+    @property
+    def name(self) -> str:
+        """PyTorch's name of the operation: `log2`; of an attribute its own, `T`."""
+        name = getattr(self.function, "__name__", "") or type(self.function).__name__
+        if name in ("__get__", "__set__"):
+            name = getattr(getattr(self.function, "__self__", None), "__name__", name)
+        return name
+
+
+class Visit(NamedTuple):
+    """A statement that ran."""
+
+    statement: SourceStatement
+    calls: int  # that were made before it
+
+
+class Bound(NamedTuple):
+    """A name that was bound."""
+
+    visit: int  # -1: an argument
+    calls: int  # that had been made by then
+    binding: Binding
+    value: Any
+
+
+@dataclass
+class Run:
+    """What happened."""
+
+    given: Mapping[str, Any]  # the arguments, by name
+    outside: Mapping[str, Any] = field(default_factory=dict)  # the function's globals and closure
+    calls: list[Call] = field(default_factory=list)
+    visits: list[Visit] = field(default_factory=list)
+    bound: list[Bound] = field(default_factory=list)
+    result: Any = None
+
+
+class _Calls(TorchFunctionMode):
+    """Sees each call of a torch function, and where in the function's own code it was made."""
+
+    def __init__(self, code: CodeType | None, calls: list[Call]) -> None:
+        super().__init__()
+        self.code, self.calls = code, calls
+        self.frame: FrameType | None = None
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        before = _before(func, args, kwargs)
+        result = func(*args, **kwargs)
+        frame: FrameType | None = sys._getframe(1)
+        own = self.frame or self._own_frame(frame)
+        direct = True
+        while frame is not None and frame is not own:
+            direct = direct and frame.f_code.co_filename.startswith(_TORCH)
+            frame = frame.f_back
+        offset = -1 if frame is None else frame.f_lasti
+        self.calls.append(Call(func, args, kwargs, result, offset, direct, before))
+        return result
+
+    def _own_frame(self, frame: FrameType | None) -> FrameType | None:
+        """The frame of the function itself; of a recursive one the outermost."""
+        while frame is not None and frame.f_code is not _RECORD:
+            if frame.f_code is self.code:
+                self.frame = frame
+            frame = frame.f_back
+        return self.frame
+
+
+def _before(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Before | None:
+    name = getattr(func, "__name__", "")
+    if name.endswith("_") and (not name.endswith("__") or name in _IN_PLACE):
+        target: Any = args[0] if args else next(iter(kwargs.values()), None)
+    elif kwargs and kwargs.get("out") is not None:
+        target = kwargs["out"]
+    else:
+        return None
+    if not is_tensor(target):
+        return None
+    copy = target.detach().clone() if target.numel() <= COPIED else None
+    return Before(target, target.grad_fn, target.output_nr, copy)
+
+
+def record(
+    call: Callable[[], Any], given: Mapping[str, Any], code: CodeType | None, source: Source | None
+) -> Run:
+    """Run `call`, which runs the code; with its source also see which statements ran.
+
+    Only the frame of the code itself is traced, and only its local variables are read. The trace
+    function that was there before is put back, whatever happens.
+    """
+    run = Run(given)
+    mode = _Calls(code, run.calls)
+    if source is None:
+        with mode:
+            run.result = call()
+        mode.frame = None
+        return run
+    tracer = _Statements(run, mode, source)
+    previous = sys.gettrace()
+    try:
+        with mode:
+            sys.settrace(tracer.enters)
+            run.result = call()
+    finally:
+        sys.settrace(previous)
+        mode.frame = None
+    tracer.is_over()
+    return run
+
+
+_RECORD = record.__code__
+
+
+class _Statements:
+    """The trace function: which statements of one frame ran, and what they bound."""
+
+    def __init__(self, run: Run, mode: _Calls, source: Source) -> None:
+        self.run, self.mode, self.source = run, mode, source
+        self.started = False
+        self.frame: FrameType | None = None  # of a function that is looked at when it is over
+        self.current: SourceStatement | None = None
+        self.first = -1  # offset at which the current statement began
+
+    def enters(self, frame: FrameType, event: str, arg: object) -> Any:
+        if self.started or frame.f_code is not self.source.code:
+            return None
+        self.started = True
+        self.mode.frame = frame
+        code = frame.f_code
+        count = code.co_argcount + code.co_kwonlyargcount
+        count += bool(code.co_flags & 4) + bool(code.co_flags & 8)  # *args, **kwargs
+        values = frame.f_locals
+        for name in code.co_varnames[:count]:
+            self.run.bound.append(Bound(-1, 0, Binding(name, None), values.get(name)))
+        if self.source.straight:
+            # To stop at each line costs more the more variables there are. Where each is bound
+            # once, and all statements run, it is enough to look at them when it is over.
+            self.frame = frame
+            sys.settrace(None)
+            return None
+        frame.f_trace_opcodes = self.source.crowded
+        return self.steps
+
+    def steps(self, frame: FrameType, event: str, arg: object) -> Any:
+        if event == ("opcode" if self.source.crowded else "line"):
+            self._goes_to(frame, self.source.statement_at(frame.f_lasti), frame.f_lasti)
+        elif event == "return":
+            self._finish(frame, None)
+            self.mode.frame = None
+        return self.steps
+
+    def is_over(self) -> None:
+        """Look at a function whose statements all ran, one after the other."""
+        if self.frame is None:
+            return
+        values, calls, done = self.frame.f_locals, self.run.calls, 0
+        self.frame = None
+        starts = [self.source.start_of(call.offset) for call in calls]
+        for number, statement in enumerate(self.source.straight):
+            self.run.visits.append(Visit(statement, done))
+            end = (statement.node.end_lineno or 0, statement.node.end_col_offset or 0)
+            while done < len(calls) and starts[done] < end:
+                done += 1
+            for binding in statement.bindings:
+                if binding.name in values and binding.name != "_":
+                    value = values[binding.name]
+                    self.run.bound.append(Bound(number, done, binding, value))
+
+    def _goes_to(self, frame: FrameType, statement: SourceStatement | None, offset: int) -> None:
+        if statement is None or (statement is self.current and offset != self.first):
+            return
+        self._finish(frame, statement)
+        before = self.run.visits[-1].statement if self.run.visits else None
+        leaves = statement.is_block and self.source.holds(statement, before)
+        if leaves or statement.is_silent:  # the head of a `with` block does not run again
+            return
+        self.current, self.first = statement, offset
+        self.run.visits.append(Visit(statement, len(self.run.calls)))
+
+    def _finish(self, frame: FrameType, following: SourceStatement | None) -> None:
+        statement = self.current
+        self.current = None
+        if statement is None:
+            return
+        if statement.is_loop and not self.source.holds(statement, following):
+            if len(self.run.calls) == self.run.visits[-1].calls:
+                self.run.visits.pop()  # the loop is over
+            return
+        if statement.bindings:
+            values = frame.f_locals
+            for binding in statement.bindings:
+                if binding.name in values and binding.name != "_":  # which names nothing
+                    self.run.bound.append(
+                        Bound(
+                            len(self.run.visits) - 1,
+                            len(self.run.calls),
+                            binding,
+                            values[binding.name],
+                        )
+                    )
+
+
+# Facts: the tensors of a run in the order in which they appear, and what tells two runs apart.
+
+
+@dataclass
+class Facts:
+    """A run as numbers of tensors: two runs of the same path have the same signature."""
+
+    tensors: list[Tensor]
+    operands: list[tuple[int, ...]]  # of each call, positions in `tensors`
+    results: list[tuple[int, ...]]
+    born: list[tuple[int, bool]]  # of each tensor: the call it first appears in, whether its result
+    changed: dict[int, Before]  # tensors that are another one since, by an in-place operation
+    history: dict[int, list[int]]  # id of a tensor -> its positions, one a change
+    signature: tuple[object, ...]
+    numbers: tuple[object, ...]  # the plain numbers that went in or came out
+
+
+def facts(run: Run) -> Facts:
+    """Number the tensors of a run."""
+    tensors: list[Tensor] = []
+    born: list[tuple[int, bool]] = []
+    history: dict[int, list[int]] = {}
+    changed: dict[int, Before] = {}
+    signature: list[object] = []
+    numbers: list[object] = []
+    operands: list[tuple[int, ...]] = []
+    results: list[tuple[int, ...]] = []
+
+    def add(tensor: Tensor, call: int, made: bool) -> int:
+        place = len(tensors)
+        tensors.append(tensor)
+        born.append((call, made))
+        history.setdefault(id(tensor), []).append(place)
+        signature.append((tensor.shape, tensor.dtype, tensor.requires_grad, tensor.is_leaf, made))
+        return place
+
+    def known(tensor: Tensor, call: int) -> int:
+        places = history.get(id(tensor))
+        place = places[-1] if places else add(tensor, call, False)
+        if not tensor.requires_grad and tensor.numel() == 1 and not tensor.is_meta:
+            numbers.append(_number(tensor))
+        return place
+
+    for value in run.given.values():
+        for found in _inside(value, numbers, signature):
+            known(found, -1)
+    for number, call in enumerate(run.calls):
+        function, args, kwargs, result, offset, _, before = call
+        signature += (function, offset)
+        places = [known(t, number) for t in _inside(args, numbers, signature)]
+        if kwargs:
+            signature.append(tuple(kwargs))
+            places += [known(t, number) for t in _inside(kwargs, numbers, signature)]
+        operands.append(tuple(places))
+        made = []
+        if before is not None:
+            old = history.get(id(before.tensor), [-1])[-1]
+            if old >= 0:
+                changed[old] = before
+            made.append(add(before.tensor, number, True))
+        for found in _inside(result, numbers, signature):
+            if id(found) not in history:
+                made.append(add(found, number, True))
+            elif before is None or found is not before.tensor:
+                signature.append(history[id(found)][-1])
+        results.append(tuple(made))
+        signature.append(places)
+    for found in _inside(run.result, [], signature):
+        signature.append(known(found, len(run.calls)))
+    signature = [tuple(each) if isinstance(each, list) else each for each in signature]
+    return Facts(
+        tensors, operands, results, born, changed, history, tuple(signature), tuple(numbers)
+    )
+
+
+def _number(tensor: Tensor) -> object:
+    try:
+        return tensor.item()
+    except RuntimeError:  # inside of vmap no tensor has a value of its own
+        return object()
+
+
+def _inside(value: Any, numbers: list[object], signature: list[object]) -> Iterator[Tensor]:
+    """The tensors in a value; numbers and what else distinguishes one run from another go along."""
+    kind = type(value)
+    if issubclass(kind, Tensor):
+        yield value
+    elif kind in _PLAIN:  # of the strings some say what is computed: reduction="sum"
+        numbers.append(value)
+    elif issubclass(kind, (tuple, list)):
+        signature.append(len(value))
+        for each in value:
+            yield from _inside(each, numbers, signature)
+    elif issubclass(kind, dict):
+        for each in value.values():
+            yield from _inside(each, numbers, signature)
+    elif kind is slice:
+        numbers += (value.start, value.stop, value.step)
+    elif kind.__module__ == "numpy":  # what is computed from it is not seen
+        signature.append(object())
+
+
+def tensors_in(value: Any) -> Sequence[Tensor]:
+    """The tensors in a value, also in lists, tuples and dictionaries."""
+    return list(_inside(value, [], []))

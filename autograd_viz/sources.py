@@ -1,0 +1,408 @@
+"""A function's own source: which statement and expression a running instruction belongs to."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import re
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import CodeType
+from typing import NamedTuple
+
+from autograd_viz.templates import Template, dotted, template
+
+MOST_KEPT = 256  # functions whose source is remembered
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+# Their names are bound in every pass, or when the body is entered; they are not done at once.
+COMPOUND = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.Match)
+
+# Statements without statements in them; an AugAssign binds a name anew, a walrus may do.
+_STRAIGHT = (ast.Assign, ast.AnnAssign, ast.Expr, ast.Return, ast.Pass)
+_WORD = re.compile(r"[^\W\d]\w*")
+
+Span = tuple[int, int, int, int]  # first line, first column, last line, last column
+
+
+class Binding(NamedTuple):
+    """A name that a statement binds, and to what."""
+
+    name: str
+    value: ast.expr | None  # None: an iterator's item, what a `with` block opens
+    item: int | None = None  # of a value that is unpacked
+
+
+@dataclass(frozen=True, eq=False)
+class SourceStatement:
+    """A statement of a function; of a compound one its head."""
+
+    node: ast.stmt | ast.Lambda
+    bindings: tuple[Binding, ...]
+    file: Sequence[str]  # the lines of the whole file
+
+    @property
+    def line(self) -> int:
+        """The line that it begins in."""
+        return self.node.lineno
+
+    @property
+    def text(self) -> str:
+        """The statement as it is written, several lines put into one."""
+        node, file = self.node, self.file
+        if isinstance(node, ast.Lambda):
+            return ast.unparse(node)
+        first, start, last, end = _span(node)
+        body = getattr(node, "body", None) or getattr(node, "cases", None)
+        if isinstance(node, (*COMPOUND, *_DEFINITIONS)) and body:
+            last, end = _head_end(body[0])
+        elif first != last:
+            return ast.unparse(node)
+        lines = [line.encode() for line in file[first - 1 : last]]
+        lines[-1] = lines[-1][:end]
+        lines[0] = lines[0][start:]
+        if len(lines) == 1:
+            return lines[0].decode().strip()
+        return " ".join(re.sub(r"#.*", "", line.decode()).strip() for line in lines).strip()
+
+    @property
+    def result(self) -> ast.expr | None:
+        """What a return statement or a lambda returns."""
+        if isinstance(self.node, ast.Lambda):
+            return self.node.body
+        return self.node.value if isinstance(self.node, ast.Return) else None
+
+    @property
+    def is_loop(self) -> bool:
+        """Whether it binds its names only when it goes into its body."""
+        return isinstance(self.node, ast.For | ast.AsyncFor)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is computed in it."""
+        return _is_silent(self.node)
+
+    @property
+    def is_block(self) -> bool:
+        """Whether Python comes back to it when its body is done."""
+        return isinstance(self.node, ast.With | ast.AsyncWith | ast.Try)
+
+
+@dataclass(eq=False)
+class Source:
+    """The source of one code object, read when it is asked for."""
+
+    code: CodeType
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    file: Sequence[str]  # the lines of the whole file
+    _statements: dict[int, SourceStatement] = field(default_factory=dict)
+    _templates: dict[int, Template] = field(default_factory=dict)
+    _words: dict[int, frozenset[str]] = field(default_factory=dict)
+    _kept: list[ast.expr] = field(default_factory=list)
+
+    @property
+    def first_line(self) -> int:
+        """The line of the function's `def`, or of its first decorator."""
+        return _first_line(self.node)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The function's lines, as they are in the file."""
+        return tuple(self.file[self.first_line - 1 : self.node.end_lineno])
+
+    def statement_at(self, offset: int) -> SourceStatement | None:
+        """The innermost statement that the instruction at an offset belongs to."""
+        span = self._spans[offset // 2] if 0 <= offset // 2 < len(self._spans) else None
+        if span is None:
+            return None
+        if isinstance(self.node, ast.Lambda):
+            return self._statement(self.node)
+        found = [node for node in self._by_line.get(span[0], ()) if _holds(_span(node), span)]
+        return self._statement(found[-1]) if found else None
+
+    def start_of(self, offset: int) -> tuple[int, int]:
+        """Line and column where what the instruction at an offset belongs to begins."""
+        span = self._spans[offset // 2] if 0 <= offset // 2 < len(self._spans) else None
+        return span[:2] if span else (0, 0)
+
+    def expression_at(self, offset: int) -> ast.expr | None:
+        """The expression that the instruction at an offset computes."""
+        span = self._spans[offset // 2] if 0 <= offset // 2 < len(self._spans) else None
+        return self._expressions.get(span) if span else None
+
+    def template(self, node: ast.expr) -> Template:
+        """The text of an expression without `torch.`, and where its names stand."""
+        found = self._templates.get(id(node))
+        if found is None:
+            self._kept.append(node)  # an id is its own as long as the node lives
+            found = self._templates[id(node)] = template(node, self._own)
+        return found
+
+    def words(self, node: ast.expr) -> frozenset[str]:
+        """All words in the text of an expression; its names are among them."""
+        found = self._words.get(id(node))
+        if found is None:
+            self._kept.append(node)
+            found = frozenset(_WORD.findall(self._written(node) or ast.unparse(node)))
+            self._words[id(node)] = found
+        return found
+
+    def _written(self, node: ast.expr) -> str | None:
+        """The text of an expression that stands in one line."""
+        line = getattr(node, "lineno", 0)
+        if not line or line != node.end_lineno:
+            return None
+        return self.file[line - 1].encode()[node.col_offset : node.end_col_offset].decode()
+
+    def holds(self, outer: SourceStatement, inner: SourceStatement | None) -> bool:
+        """Whether a statement stands in the body of another."""
+        if inner is None or inner is outer:
+            return False
+        body = getattr(outer.node, "body", None)
+        if not isinstance(body, list):
+            return False
+        return any(_holds(_span(node), _span(inner.node)) for node in body)
+
+    @cached_property
+    def crowded(self) -> bool:
+        """Whether a line holds several statements, so that lines alone do not tell them apart."""
+        if isinstance(self.node, ast.Lambda):
+            return False
+        lines = [node.lineno for node in _inner_statements(self.node)]
+        return len(lines) != len(set(lines))
+
+    @cached_property
+    def straight(self) -> tuple[SourceStatement, ...]:
+        """The statements, if all of them run once and each name is bound by one; else ()."""
+        if not isinstance(self.node, ast.FunctionDef) or isinstance(self.node, ast.Lambda):
+            return ()
+        body = self.node.body
+        if not all(isinstance(node, _STRAIGHT) for node in body):
+            return ()
+        if any(isinstance(node, ast.Return) for node in body[:-1]):
+            return ()
+        found = tuple(self._statement(node) for node in body if not _is_silent(node))
+        names = [binding.name for statement in found for binding in statement.bindings]
+        arguments = [each.arg for each in ast.walk(self.node.args) if isinstance(each, ast.arg)]
+        return found if len({*names, *arguments}) == len(names) + len(arguments) else ()
+
+    @cached_property
+    def reads(self) -> tuple[str, ...]:
+        """All names in the function, dotted as they are written: `model.weight`."""
+        found = (dotted(n) for n in ast.walk(self.node) if isinstance(n, ast.Name | ast.Attribute))
+        return tuple(dict.fromkeys(text for text in found if text))
+
+    @cached_property
+    def _own(self) -> frozenset[str]:
+        return frozenset((*self.code.co_varnames, *self.code.co_cellvars))
+
+    @cached_property
+    def _spans(self) -> list[Span | None]:
+        return [
+            None
+            if line is None or last is None or start is None or end is None
+            else (line, start, last, end)
+            for line, last, start, end in self.code.co_positions()
+        ]
+
+    @cached_property
+    def _by_line(self) -> dict[int, list[ast.stmt]]:
+        """The statements on each line, outer ones first."""
+        found: dict[int, list[ast.stmt]] = {}
+        for node in _inner_statements(self.node):
+            for line in range(node.lineno, (node.end_lineno or node.lineno) + 1):
+                found.setdefault(line, []).append(node)
+        return found
+
+    @cached_property
+    def _expressions(self) -> dict[Span, ast.expr]:
+        found: dict[Span, ast.expr] = {}
+        for node in ast.walk(self.node):
+            if isinstance(node, ast.BinOp | ast.Call | ast.UnaryOp | ast.Subscript | ast.Attribute):
+                found[_span(node)] = node
+            elif isinstance(node, ast.AugAssign):
+                found[_span(node)] = ast.BinOp(node.target, node.op, node.value)
+        return found
+
+    def _statement(self, node: ast.stmt | ast.Lambda) -> SourceStatement:
+        found = self._statements.get(id(node))
+        if found is None:
+            bindings = list(_bindings(node))
+            if self._has_walrus:
+                bindings += list(_walruses(node))[::-1]
+            found = SourceStatement(node, tuple(bindings), self.file)
+            self._statements[id(node)] = found
+        return found
+
+    @cached_property
+    def _has_walrus(self) -> bool:
+        return any(":=" in line for line in self.lines)
+
+
+_known: OrderedDict[int, tuple[CodeType, Source | None]] = OrderedDict()
+
+
+def source_of(code: CodeType, module_globals: Mapping[str, object] | None = None) -> Source | None:
+    """The source of a code object; None if it cannot be read or is no longer the same."""
+    found = _known.get(id(code))
+    if found is None:
+        found = _known[id(code)] = (code, _read(code, dict(module_globals or {})))
+        if len(_known) > MOST_KEPT:
+            _known.popitem(last=False)
+    return found[1]
+
+
+def _read(code: CodeType, module_globals: dict[str, object]) -> Source | None:
+    lines = linecache.getlines(code.co_filename, module_globals)
+    try:
+        tree = ast.parse("".join(lines))
+        whole = compile(tree, code.co_filename, "exec", code.co_flags & _future(), True)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    if not (_has(whole, code) or any(name.startswith("@py_") for name in code.co_varnames)):
+        return None  # the file was edited since; pytest rewrites a function with `assert`
+    for node in ast.walk(tree):
+        if _starts(node, code):
+            source = Source(code, node, [line.rstrip("\n") for line in lines])  # type: ignore[arg-type]
+            if source.code.co_name != "<lambda>" or _is_lambda_of(source):
+                return source
+    return None
+
+
+def _future() -> int:
+    import __future__
+
+    features = [getattr(__future__, name) for name in __future__.all_feature_names]
+    return sum({each.compiler_flag for each in features})
+
+
+def _has(whole: CodeType, code: CodeType) -> bool:
+    waiting = [whole]
+    while waiting:
+        outer = waiting.pop()
+        for each in outer.co_consts:
+            if isinstance(each, CodeType):
+                if each == code:
+                    return True
+                waiting.append(each)
+    return False
+
+
+def _starts(node: ast.AST, code: CodeType) -> bool:
+    if isinstance(node, ast.Lambda):
+        return code.co_name == "<lambda>" and node.lineno == code.co_firstlineno
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name != code.co_name:
+        return False
+    return _first_line(node) == code.co_firstlineno
+
+
+def _is_silent(node: ast.AST) -> bool:
+    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return is_text or isinstance(node, ast.Try | ast.Pass | ast.Break | ast.Continue)
+
+
+def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> int:
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(each.lineno for each in decorators)])
+
+
+def _is_lambda_of(source: Source) -> bool:
+    """Of several lambdas in one line, whether it is the one that the code is of."""
+    return _span(source.node.body) in source._spans  # type: ignore[arg-type]
+
+
+def _span(node: ast.AST) -> Span:
+    return (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+
+
+def _holds(outer: Span, inner: Span) -> bool:
+    return outer[:2] <= inner[:2] and inner[2:] <= outer[2:]
+
+
+def _head_end(first: ast.AST) -> tuple[int, int]:
+    decorators: list[ast.AST] = getattr(first, "decorator_list", [])
+    pattern: ast.AST = getattr(first, "pattern", first)  # of a `match`, its first case
+    line, column, *_ = _span(decorators[0] if decorators else pattern)
+    return line, column
+
+
+def _inner_statements(function: ast.AST) -> Iterator[ast.stmt]:
+    """The statements of a function in the order in which they stand, none of inner functions."""
+    waiting = list(reversed(list(ast.iter_child_nodes(function))))
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.stmt):
+            yield node
+        if not isinstance(node, _SCOPES) and not isinstance(node, ast.expr):
+            waiting += reversed(list(ast.iter_child_nodes(node)))
+
+
+def _bindings(node: ast.stmt | ast.Lambda) -> Iterator[Binding]:
+    match node:
+        case ast.Assign(targets=targets, value=value):
+            for target in targets:
+                yield from _unpacked(target, value)
+        case ast.AnnAssign(target=target, value=ast.expr() as value):
+            yield from _unpacked(target, value)
+        case ast.AugAssign(target=ast.Name(id=name) as target, op=op, value=value):
+            yield Binding(name, ast.BinOp(ast.Name(name, ast.Load()), op, value))
+        case ast.For(target=target) | ast.AsyncFor(target=target):
+            yield from _unpacked(target, None)
+        case ast.With(items=items) | ast.AsyncWith(items=items):
+            for item in items:
+                if item.optional_vars is not None:
+                    yield from _unpacked(item.optional_vars, None)
+
+
+def _walruses(node: ast.stmt | ast.Lambda) -> Iterator[Binding]:
+    for own in _head(node):
+        for inner in _own_expressions(own):
+            if isinstance(inner, ast.NamedExpr):
+                yield Binding(inner.target.id, inner.value)
+
+
+def _unpacked(target: ast.expr, value: ast.expr | None) -> Iterator[Binding]:
+    match target:
+        case ast.Name(id=name):
+            yield Binding(name, value)
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            starred = any(isinstance(part, ast.Starred) for part in parts)
+            match value:
+                case ast.Tuple(elts=values) | ast.List(elts=values) if (
+                    len(values) == len(parts)
+                    and not starred
+                    and not any(isinstance(each, ast.Starred) for each in values)
+                ):
+                    for part, each in zip(parts, values, strict=True):
+                        yield from _unpacked(part, each)
+                case _:
+                    for number, part in enumerate(parts):
+                        if isinstance(part, ast.Name) and not starred:
+                            yield Binding(part.id, value, number)
+                        else:
+                            yield from _unpacked(part, None)
+        case ast.Starred(value=inner):
+            yield from _unpacked(inner, None)
+
+
+def _head(node: ast.stmt | ast.Lambda) -> list[ast.AST]:
+    """The parts of a statement that are its own, without the statements of its body."""
+    if isinstance(node, ast.Lambda):
+        return [node.body]
+    return [
+        child
+        for child in ast.iter_child_nodes(node)
+        if not isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case)
+        and not isinstance(node, _SCOPES)
+    ]
+
+
+def _own_expressions(node: ast.AST) -> Iterator[ast.AST]:
+    waiting = [node]
+    while waiting:
+        each = waiting.pop()
+        if not isinstance(each, _SCOPES):
+            yield each
+            waiting += ast.iter_child_nodes(each)
