@@ -1,7 +1,7 @@
 # Everything runs in .venv, which is made anew whenever requirements.txt or pyproject.toml change.
 #
 #   make lab       JupyterLab at notebooks/; ARGS=--no-browser and the like are passed on
-#   make test      every check and test
+#   make test      every check and test; CHROME=/path/to/chrome names the browser that they use
 #   make lint      the checks alone: ruff and mypy
 #   make refresh   execute the notebooks and store their outputs; ARGS="03-backward-pass" for some only
 #   make bench     the benchmarks
@@ -20,7 +20,7 @@ STAMP := $(VENV)/made-by-$(subst /,_,$(PYTHON))
 HEADLESS := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser)
 ROOT_USER := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test lint refresh bench clean
+.PHONY: lab test lint browser refresh bench clean
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab --ServerApp.root_dir=notebooks $(HEADLESS) $(ROOT_USER) $(ARGS)
@@ -28,13 +28,17 @@ lab: $(STAMP)
 # One run for everything, doctests and notebooks included, so that its last line counts everything. loadscope: the
 # cells of a notebook stay in order and in one process. IPYTHONDIR: the user's own profile may change what cells show.
 test: export IPYTHONDIR := $(CURDIR)/$(VENV)/ipython
-test: lint
+test: lint browser
 	$(BIN)/python -m pytest --nbval --numprocesses=2 --dist=loadscope $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# Before the tests, so that two of their processes need not look for one, or install one, at the same time.
+browser: $(STAMP)
+	@$(BIN)/python -m tests.browser.chromium
 
 refresh: $(STAMP)
 	$(BIN)/python tests/notebooks/refresh.py $(ARGS)

@@ -11,14 +11,17 @@ if TYPE_CHECKING:
     from autograd_viz.finite_differences.differences import nudge
     from autograd_viz.forward import program
     from autograd_viz.pathwise.products import paths
+    from autograd_viz.widgets.explorer import explore, step
 
-__all__ = ["graph", "nudge", "paths", "program", "trace", "why"]
+__all__ = ["explore", "graph", "nudge", "paths", "program", "step", "trace", "why"]
 __version__ = "0.1.0"
 
 _LATER = {  # loaded when they are first asked for, so that importing the package stays quick
+    "explore": "widgets.explorer",
     "nudge": "finite_differences.differences",
     "paths": "pathwise.products",
     "program": "forward",
+    "step": "widgets.explorer",
     "why": "diagnosis.diagnose",
 }
 

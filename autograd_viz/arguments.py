@@ -93,7 +93,7 @@ class Function:
         named = {name: value for name, value in arguments.items() if name not in first}
         return partial(self.call, *(arguments[n] for n in first if n in arguments), **named)
 
-    def check(self, given: Mapping[str, Any]) -> None:
+    def check(self, given: Mapping[str, Any], call: str = "program") -> None:
         """Raise an error that shows the line to type if an input is missing or unknown."""
         if self.signature is None:
             return
@@ -116,7 +116,7 @@ class Function:
         called = self.name if self.name.isidentifier() else "f"
         raise TypeError(
             f"{called}{self.signature}: {' and '.join(said)}; "
-            f"give each input by name: av.program({called}, {inputs})"
+            f"give each input by name: av.{call}({called}, {inputs})"
         )
 
     def outputs(self, result: Any) -> tuple[Tensor, ...]:

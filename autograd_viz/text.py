@@ -20,6 +20,9 @@ def number(value: complex) -> str:
     >>> number(10.656171), number(2.0), number(4.1433e-05), number(float("nan"))
     ('10.6562', '2', '4.143e-05', 'NaN')
     """
+    if type(value) is float and 1e-3 <= abs(value) < 1e5:  # most are
+        whole = int(value)
+        return str(whole) if whole == value else f"{value:.4f}"
     if isinstance(value, complex):
         imaginary = number(value.imag)
         sign = "" if imaginary.startswith("-") else "+"

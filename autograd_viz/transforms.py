@@ -122,6 +122,22 @@ def numbered(fold: Fold, graph: Graph, trace: Trace | None = None) -> Variables:
     return Variables(graph, trace, fold.variables, tuple(links), fold.opened)
 
 
+def operations(graph: Graph) -> tuple[tuple[int, str], ...]:
+    """Every node that computes something, operands first, and what it computes in words.
+
+    >>> import torch, autograd_viz as av
+    >>> a = torch.tensor(2.0, requires_grad=True)
+    >>> d = torch.log2(a) * 3
+    >>> operations(av.graph(d))
+    ((1, 'log2(a)'), (0, 'log2(a) * 3'))
+    """
+    order = _consumers_first(graph)
+    texts = _expressions(graph, order, set(order))
+    return tuple(
+        (node, texts[node].text) for node in reversed(order) if graph.nodes[node].kind == "function"
+    )
+
+
 def details(variables: Variables, name: str) -> Variables:
     """Only the operations inside one variable, down to the variables it is made from."""
     whole = variables.open(name)

@@ -18,7 +18,8 @@ from torchviz import make_dot
 import autograd_viz as av
 from autograd_viz import sources, svg
 from autograd_viz.model import Trace
-from bench import models
+from autograd_viz.widgets.stage import Stage
+from bench import browser, models
 from bench.measure import medians, milliseconds
 
 Row = tuple[str, str, str, str, str]
@@ -150,6 +151,48 @@ def programs() -> list[Row]:
     ]
 
 
+def explorer() -> list[Row]:
+    """What the kernel does for one tick of a slider, and what of it is not the run itself."""
+    program = av.program(models.lecture_function, a=2.0, b=4.0)
+    stage = Stage(program)
+
+    def tick(inputs: tuple[float, float]) -> None:
+        shown = program.at(a=inputs[0], b=inputs[1])
+        if stage.fits(shown):
+            stage.state(shown)
+
+    def run(inputs: tuple[float, float]) -> None:
+        program.at(a=inputs[0], b=inputs[1]).trace()
+
+    result = medians(
+        {
+            "plain": plain,
+            "run": run,
+            "tick": tick,
+            "state": lambda _: stage.state(program),
+        },
+        prepare=lambda: (2.5, 4.0),
+        rounds=30,
+        repeats=20,
+    )
+    return [
+        (
+            "Explorer's tick, lecture's example / forward and backward",
+            milliseconds(result["tick"]),
+            milliseconds(result["plain"]),
+            f"{result['tick'] / result['plain']:.3g} x",
+            "<= 1 ms",
+        ),
+        (
+            "its texts / program.at and trace",
+            milliseconds(result["state"]),
+            milliseconds(result["run"]),
+            f"{result['state'] / result['run']:.3g} x",
+            "<= 0.4 ms",
+        ),
+    ]
+
+
 def rows() -> list[Row]:
     """Measure everything."""
     torch.manual_seed(0)
@@ -209,7 +252,7 @@ def rows() -> list[Row]:
         ),
         ("later picture, lecture's example", milliseconds(later), "", "", "<= 10 ms"),
     ]
-    return [*table, *programs()]
+    return [*table, *programs(), *explorer(), *browser.rows()]
 
 
 def main() -> None:

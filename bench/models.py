@@ -1,6 +1,7 @@
 """The graphs that are measured: each function builds a fresh one and returns its output."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -29,9 +30,25 @@ def long_module(folder: Path, statements: int = 1_000) -> ModuleType:
     lines += [
         f"    y{n} = torch.sin(y{n - 1}) + y{max(0, n - 2)} * x" for n in range(1, statements)
     ]
-    path = folder / "long_program.py"
-    path.write_text("\n".join([*lines, f"    return y{statements - 1}", ""]))
-    spec = importlib.util.spec_from_file_location("long_program", path)
+    return loaded(folder / "long_program.py", [*lines, f"    return y{statements - 1}", ""])
+
+
+def chained_function(folder: Path, nodes: int) -> Callable[[Tensor], Tensor]:
+    """A function of one input whose graph has so many nodes, one a statement, and a leaf."""
+    lines = ["import torch", "def chained(x):", "    y0 = torch.sin(x)"]
+    lines += [
+        f"    y{n} = y{n - 1} * y{max(0, n - 2)}" if n % 3 else f"    y{n} = torch.cos(y{n - 1})"
+        for n in range(1, nodes - 1)
+    ]
+    module = loaded(folder / f"chained_{nodes}.py", [*lines, f"    return y{nodes - 2}", ""])
+    chained: Callable[[Tensor], Tensor] = module.chained
+    return chained
+
+
+def loaded(path: Path, lines: list[str]) -> ModuleType:
+    """The module of some lines, from a file, since a program reads its source."""
+    path.write_text("\n".join(lines))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise AssertionError("a path with the ending .py has a loader")
     module = importlib.util.module_from_spec(spec)

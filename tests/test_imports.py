@@ -67,8 +67,6 @@ FLOORS = {  # a module imports only from floors below its own
     "diagnosis.view": 5,
     "diagnosis.facts": 4,
     "diagnosis.cases": 5,
-    "page": 5,
-    "scene": 5,
     "show": 6,
     "finite_differences.error_figure": 7,
     "finite_differences.shifted_runs": 7,
@@ -79,6 +77,28 @@ FLOORS = {  # a module imports only from floors below its own
     "diagnosis.reached": 7,
     "diagnosis.causes": 8,
     "diagnosis.diagnose": 9,
+    "widgets.ranges": 0,
+    "widgets.controls": 1,
+    "widgets.linking": 2,
+    "widgets.inputs": 3,
+    "widgets.page": 4,
+    "widgets.live_numbers": 1,
+    "widgets.trouble": 3,
+    "widgets.live_lines": 5,
+    "widgets.timelines": 5,
+    "widgets.live_pictures": 6,
+    "widgets.panels": 6,
+    "widgets.stage": 7,
+    "widgets.grids": 7,
+    "widgets.companion_words": 8,
+    "widgets.companion_figures": 9,
+    "widgets.companions": 10,
+    "widgets.notes": 7,
+    "widgets.snapshots": 7,
+    "widgets.states": 8,
+    "widgets.packing": 9,
+    "widgets.prefill": 9,
+    "widgets.explorer": 11,
     "__init__": 10,
 }
 # Data that shows itself reaches up, and only when it is shown.
@@ -112,16 +132,24 @@ AT_ONCE = {  # by which modules, at the top: what costs time is loaded where it 
         "runs",
         "finite_differences.shifted_runs",
         "versions",
+        "widgets.controls",
+        "widgets.grids",
+        "widgets.inputs",
+        "widgets.states",
     },
+    "anywidget": {"widgets.explorer"},
+    "ipywidgets": {"widgets.companions"},
     "wasmtime": set(),
     "graphviz": set(),
     "typst": set(),
     "IPython": set(),
     "sympy": {"formulas.arrays", "formulas.rules", "formulas.symbolic", "formulas.writing"},
-    "matplotlib": {"finite_differences.error_figure"},
+    "matplotlib": {"finite_differences.error_figure", "widgets.companion_figures"},
 }
 INSIDE = {  # by which modules, inside functions
     "torch": {"text"},
+    "anywidget": set(),
+    "ipywidgets": set(),
     "wasmtime": {"layout"},
     "graphviz": {"dot"},
     "typst": {"show"},
@@ -264,8 +292,16 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 def test_public_names():
-    assert autograd_viz.__all__ == ["graph", "nudge", "paths", "program", "trace", "why"]
+    assert autograd_viz.__all__ == [
+        "explore",
+        "graph",
+        "nudge",
+        "paths",
+        "program",
+        "step",
+        "trace",
+        "why",
+    ]
     assert all(callable(getattr(autograd_viz, name)) for name in autograd_viz.__all__)
-    assert (
-        not {"graph", "nudge", "paths", "program", "trace", "why"} & FLOORS.keys()
-    )  # no module has the name of a function
+    # no module has the name of a function
+    assert not set(autograd_viz.__all__) & {name.rpartition(".")[2] for name in FLOORS}

@@ -271,6 +271,12 @@ test("rows of positions are states", () => {
   });
 });
 
+test("keys that always have the same text share a place in a row", () => {
+  const columns = { 7: [0, 1, 0] };
+  assert.deepEqual(unpacked([7, 0, 0, 1, 2], ["", "2", "5"], columns).texts, ["2", "5", "2"]);
+  assert.deepEqual(unpacked([8, 0, 0, 1, 2], ["", "2", "5"], columns).texts, ["2", "5"]);
+});
+
 test("a model without a kernel has all of its states, and answers with the nearest", async () => {
   const model = staticModel(data);
   assert.deepEqual(model.get("inputs"), { a: 1 });

@@ -447,7 +447,9 @@ export function widthOf(text, size) {
 /**
  * The data of a page without a kernel. States are kept small: `strings` holds each text once, and a
  * state is a row of positions in it, `[scene, words, alarms (joined by spaces), ...texts]`, where
- * the first is the scene's id itself. A point that raised an error has its Problem in `errors`.
+ * the first is the scene's id itself. Keys that always have the same text share a place: `columns`
+ * has for each scene the place of each key among a row's texts; without it they are in order. A
+ * point that raised an error has its Problem in `errors`.
  *
  * @typedef {object} Grid
  * @property {string[]} opened
@@ -463,6 +465,7 @@ export function widthOf(text, size) {
  * @property {ViewName} view
  * @property {string[]} opened
  * @property {string[]} strings
+ * @property {Record<string, number[]>} [columns] by scene
  * @property {Grid[]} grids one for each set of opened variables
  */
 
@@ -476,7 +479,7 @@ export function staticModel(data) {
   for (const grid of data.grids) {
     grid.ticks.forEach((tick, place) =>
       entries.set(keyOf(grid.opened, tick), () => ({
-        state: unpacked(grid.rows[place] ?? [], data.strings),
+        state: unpacked(grid.rows[place] ?? [], data.strings, data.columns),
       })),
     );
     for (const [tick, error] of Object.entries(grid.errors)) {
@@ -533,10 +536,12 @@ export function staticModel(data) {
 /**
  * @param {number[]} row
  * @param {string[]} strings
+ * @param {Record<string, number[]>} [columns]
  * @returns {State}
  */
-export function unpacked(row, strings) {
-  const [scene = 0, words = 0, alarms = 0, ...texts] = row;
+export function unpacked(row, strings, columns) {
+  const [scene = 0, words = 0, alarms = 0, ...places] = row;
+  const texts = columns?.[scene]?.map((place) => places[place] ?? 0) ?? places;
   const text = (/** @type {number} */ place) => strings[place] ?? "";
   return {
     scene,
@@ -720,7 +725,6 @@ const SPEEDS = [0.5, 1, 2, 4];
 const FRAME_TIME = 1600; // ms a frame when it plays at speed 1
 const SIZES = { least: 0.5, most: 3, factor: 1.15 };
 const PATIENCE = 10_000; // ms until a question counts as lost
-const SAVE_EVERY = 120; // ms
 const SETTLED = 600; // ms without a change, after which it is announced
 const NOTE_TIME = 8000; // ms
 const MOST_CACHED = 20_000;
@@ -743,7 +747,13 @@ export function render({ model, el }) {
   // The data.
   /** @type {Map<number, Scene>} */
   const scenes = new Map();
-  const learn = (/** @type {Scene[]} */ some) => some.forEach((one) => scenes.set(one.id, one));
+  const learn = (/** @type {Scene[]} */ some) => {
+    for (const one of some) {
+      const known = scenes.get(one.id);
+      if (known) known.note = one.note; // nothing else of a scene ever changes
+      else scenes.set(one.id, one);
+    }
+  };
   learn(model.get("scenes") ?? []);
   /** @type {Map<string, Entry>} */
   const cache = new Map();
@@ -837,8 +847,7 @@ export function render({ model, el }) {
   const root = make(
     "div",
     "avx",
-    // Else JupyterLab takes keys for its own, and x would cut the cell.
-    { tabindex: "0", role: "group", "data-lm-suppress-shortcuts": "true" },
+    { tabindex: "0", role: "group" },
     make("div", "avx-top", {}, tabs, sizes),
     sliders,
     stepping,
@@ -876,6 +885,7 @@ export function render({ model, el }) {
 
   /** @param {Problem | null} error */
   function showProblem(error) {
+    if (!error?.text) error = null; // {} is what an unset Dict of traitlets sends
     const line = error?.line ? `line ${error.line}: ` : "";
     say(problem, error ? `${line}${error.text}` : "");
     root.classList.toggle("is-stale", error !== null);
@@ -920,7 +930,7 @@ export function render({ model, el }) {
     } else if (chosen !== null && !(chosen in fresh.details)) chosen = null;
     showView();
     if (focus) (view?.boxes.get(focus) ?? root).focus({ preventScroll: true });
-    if (before && fresh.note) {
+    if (before && fresh.note && fresh.note !== before.note) {
       say(note, fresh.note);
       after("note", NOTE_TIME, () => say(note, ""));
     }
@@ -1121,7 +1131,9 @@ export function render({ model, el }) {
   }
 
   function save() {
-    if (!timers.has("save")) after("save", SAVE_EVERY, () => model.save_changes());
+    // At once: ipywidgets lets one message wait for another, and knows that Python's echo of an
+    // earlier one is old only while the later one is on its way.
+    model.save_changes();
   }
 
   // Requests.
@@ -1345,6 +1357,14 @@ export function render({ model, el }) {
   dark.addEventListener("change", showTheme, listen);
 
   root.addEventListener("keydown", onKey, listen);
+  // Else JupyterLab takes keys for its own: x cuts the cell, and arrows do not reach a slider. It
+  // looks for this from the focused element upwards, but that element itself comes first.
+  const ours = "data-lm-suppress-shortcuts";
+  const mark = (/** @type {FocusEvent} */ event, /** @type {string | null} */ value) => {
+    if (event.target instanceof Element) put(event.target, ours, value);
+  };
+  root.addEventListener("focusin", (event) => mark(event, "true"), listen);
+  root.addEventListener("focusout", (event) => mark(event, null), listen);
   drawing.addEventListener(
     "click",
     (event) => {
@@ -1402,7 +1422,6 @@ export function render({ model, el }) {
     watching.disconnect();
     for (const [event, callback] of heard) model.off(event, callback);
     if (asked) cancelAnimationFrame(asked);
-    if (timers.has("save")) model.save_changes();
     for (const timer of timers.values()) clearTimeout(timer);
     timers.clear();
     if (document.fullscreenElement === root) void document.exitFullscreen();

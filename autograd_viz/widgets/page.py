@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import html
 import json
+import os
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from autograd_viz import svg
 
-STATIC = Path(__file__).parent / "widgets" / "static"
+STATIC = Path(__file__).parent / "static"
 # Nothing is loaded from anywhere: not from the network, and not from beside the file.
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -65,30 +67,80 @@ body {{ margin: 8px; }}
 """
 
 
+def columns(states: Iterable[Mapping[str, Any]]) -> dict[int, list[int]]:
+    """For each scene the place of its keys in a row, where keys of equal texts share one.
+
+    >>> columns([{"scene": 1, "texts": ["2", "5", "2"]}, {"scene": 1, "texts": ["3", "5", "3"]}])
+    {1: [0, 1, 0]}
+    """
+    rows: dict[int, list[Sequence[str]]] = {}
+    for state in states:
+        rows.setdefault(state["scene"], []).append(state["texts"])
+    found = {}
+    for scene, texts in rows.items():
+        places: dict[tuple[str, ...], int] = {}
+        found[scene] = [
+            places.setdefault(column, len(places)) for column in zip(*texts, strict=True)
+        ]
+    return found
+
+
 def grid(
     opened: Sequence[str],
     states: Iterable[tuple[str, Mapping[str, Any]]],
     strings: dict[str, int],
     errors: Mapping[str, Mapping[str, Any]] | None = None,
+    columns: Mapping[int, Sequence[int]] | None = None,
 ) -> dict[str, Any]:
     """Pack the states of a grid's ticks: each text is kept once, in `strings`, which grows.
 
     >>> strings = {}
     >>> state = {"scene": 1, "texts": ["2", "2"], "alarms": [], "words": ""}
     >>> grid([], [("0|0", state)], strings)
-    {'opened': [], 'ticks': ['0|0'], 'rows': [[1, 1, 1, 0, 0]], 'errors': {}}
+    {'opened': [], 'ticks': ['0|0'], 'rows': [[1, 0, 0, 1, 1]], 'errors': {}}
     >>> list(strings)
-    ['2', '']
+    ['', '2']
     """
 
     def place(text: str) -> int:
         return strings.setdefault(text, len(strings))
 
+    firsts = {scene: _firsts(places) for scene, places in (columns or {}).items()}
     ticks, rows = [], []
     for tick, state in states:
         ticks.append(tick)
-        texts = [place(text) for text in state["texts"]]
-        rows.append(
-            [state["scene"], place(state["words"]), place(" ".join(state["alarms"])), *texts]
-        )
+        texts = state["texts"]
+        if state["scene"] in firsts:
+            texts = [texts[position] for position in firsts[state["scene"]]]
+        beside = [place(state["words"]), place(" ".join(state["alarms"]))]
+        rows.append([state["scene"], *beside, *map(place, texts)])
     return {"opened": list(opened), "ticks": ticks, "rows": rows, "errors": dict(errors or {})}
+
+
+def _firsts(places: Sequence[int]) -> list[int]:
+    """The first key of each column."""
+    found: dict[int, int] = {}
+    for position, place in enumerate(places):
+        found.setdefault(place, position)
+    return list(found.values())
+
+
+def write(path: str | Path, text: str) -> Path:
+    """Write a whole file or none: nothing half-written stays behind. Returns the path."""
+    path = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with open(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.chmod(name, _mode())  # as of any new file: a temporary one is its owner's alone
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return path
+
+
+def _mode() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

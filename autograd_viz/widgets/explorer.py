@@ -1,0 +1,380 @@
+"""The Explorer: a live widget with sliders for a function's inputs, and its backward pass."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import traitlets
+from traitlets import TraitError
+
+from autograd_viz import show
+from autograd_viz.capture import checked_outputs
+from autograd_viz.forward import Program
+from autograd_viz.picture import Picture
+from autograd_viz.record import recorded
+from autograd_viz.widgets import page
+from autograd_viz.widgets.controls import beginning, checked, tick_of
+from autograd_viz.widgets.inputs import controls, fixed
+from autograd_viz.widgets.linking import Links
+from autograd_viz.widgets.packing import packed
+from autograd_viz.widgets.prefill import Prefill
+from autograd_viz.widgets.snapshots import inputs_text, snapshot
+from autograd_viz.widgets.states import States, openable
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from autograd_viz.widgets.companions import Companion
+
+Json = dict[str, Any]
+VIEWS = ("computation", "derivatives", "backward", "functions")
+MOST_SCENES = 8  # that a page which opens later finds
+
+
+def explore(f: Callable[..., Any], /, **inputs: Any) -> Explorer:
+    """Show a function of your own with live sliders for its inputs, and its backward pass.
+
+    Args:
+        f: computes one number with torch from its inputs, as for `autograd_viz.program`.
+        inputs: for each input one of these. A number gets a slider that begins at it: a positive
+            one from just above 0 to four times it (so that logarithms stay in their domain), a
+            negative one from three times it to its opposite. `(min, max)` or `(min, max, step)`
+            begins at f's default, if that lies between, else in the middle. True or False gets a
+            checkbox. A list gets a menu: of numbers, texts, functions such as
+            `[torch.log2, torch.log]`, or `("label", value)` pairs. A tensor or NumPy array of at
+            most 8 elements gets a slider for each; a tensor keeps its `requires_grad`. An
+            ipywidgets slider, menu or checkbox stays linked to the input, both ways. What is
+            `ipywidgets.fixed(...)`, or left at f's default, has no control.
+
+    Raises:
+        TypeError, ValueError: an input is unknown, missing, or cannot be what was given for it.
+        Exception: whatever f raises at the inputs that it begins with. Later ones are shown in
+            the widget.
+
+    >>> import torch, autograd_viz as av
+    >>> def f(a, b):
+    ...     c = a + b
+    ...     d = torch.log2(a) * torch.log2(b)
+    ...     return c * d
+    >>> w = av.explore(f, a=2.0, b=(0.5, 8.0))
+    >>> w.inputs = {"b": 4.0}
+    >>> print(w.snapshot().words.splitlines()[0])
+    Backward pass, step 7 of 7 at a = 2, b = 4
+    """
+    return Explorer(States(f, controls(f, inputs), fixed(inputs)))
+
+
+def step(
+    output: Tensor | Sequence[Tensor],
+    grad: Tensor | Sequence[Tensor | None] | None = None,
+    *,
+    names: Mapping[str, Tensor] | None = None,
+    params: torch.nn.Module | Mapping[str, Tensor] | None = None,
+) -> Explorer:
+    """Show the backward pass from a tensor step by step, in the Explorer without sliders.
+
+    Args:
+        output: as for `autograd_viz.trace`.
+        grad: as for `trace`.
+        names: as for `trace`.
+        params: as for `trace`.
+
+    Raises:
+        Exception: as for `trace`.
+
+    >>> import torch, autograd_viz as av
+    >>> a = torch.tensor(3.0, requires_grad=True)
+    >>> e = a * a
+    >>> w = av.step(e)
+    >>> w.view, w.step
+    ('backward', 3)
+    """
+    outputs = checked_outputs(output, call="step")
+    trace = recorded(outputs, grad, sys._getframe(1), names, params)
+    return Explorer(States(trace))
+
+
+class Explorer(anywidget.AnyWidget):
+    """A live picture of a function's computation and backward pass, made by `explore` or `step`.
+
+    `inputs`, `step`, `view` and `opened` are traits: set them from Python, or observe what the
+    reader does.
+
+    >>> import autograd_viz as av
+    >>> w = av.explore(lambda x: x * x, x=3.0)
+    >>> w.inputs
+    {'x': 3.0}
+    >>> w.step = 1
+    >>> w
+    <Explorer at x = 3: backward, step 1>
+    """
+
+    _esm = page.script()
+    _css = page.style()
+
+    scenes: traitlets.List[Json] = traitlets.List().tag(sync=True)
+    state = traitlets.Dict().tag(sync=True)
+    controls: traitlets.List[Json] = traitlets.List(read_only=True).tag(sync=True)
+    inputs = traitlets.Dict().tag(sync=True)
+    step = traitlets.Int(1).tag(sync=True)
+    view = traitlets.Unicode("backward").tag(sync=True)
+    opened: traitlets.List[str] = traitlets.List().tag(sync=True)
+    error = traitlets.Any(None, allow_none=True).tag(sync=True)  # {"line", "text"}
+    busy = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(self, states: States) -> None:
+        self._states = states
+        self._from_page = False
+        self._good = self._whole = begin = beginning(states.controls)
+        entry = states.at(begin)
+        assert entry.state is not None
+        scene = states.scenes[entry.state["scene"]]
+        self._links = Links(states.controls, self._enter)
+        self._prefill = Prefill(states, self._send_states)
+        super().__init__()
+        with self.hold_sync():
+            self.set_trait("controls", [control.json for control in states.controls])
+            self.scenes = [scene]
+            self.inputs = begin
+            self.view = _view(scene, self.view)["name"]  # there may be no backward pass
+            self.step = len(_view(scene, self.view)["frames"])
+            self.state = {**entry.state, "tick": tick_of(states.controls, begin), "opened": []}
+        self.observe(self._moved, ["inputs", "opened"])
+        self.on_msg(self._hear)
+
+    def __repr__(self) -> str:
+        where = f" at {inputs_text(self.inputs)}" if self.inputs else ""
+        return f"<Explorer{where}: {self.view}, step {self.step}>"
+
+    # What it shows
+
+    @property
+    def program(self) -> Program | None:
+        """The function's run at the inputs; the last one without a problem. None for a tensor."""
+        shown = self._states.shown(self._good)
+        return shown if isinstance(shown, Program) else None
+
+    @property
+    def scene(self) -> Json:
+        """The scene of the current state."""
+        return self._states.scenes[self.state["scene"]]
+
+    def snapshot(self) -> Picture:
+        """Return the static picture of the view, the step and the inputs as they are now."""
+        view = _view(self.scene, self.view)
+        frames = len(view["frames"])
+        note = ""
+        if self.error is not None:
+            line = f"line {self.error['line']}: " if self.error["line"] else ""
+            note = f"At {inputs_text(self.inputs)}: {line}{self.error['text']}"
+        return snapshot(
+            self._states.shown(self._good),
+            view["name"],
+            min(self.step, frames),
+            frames,
+            [name for name in self.opened if name in self.scene["opened"]],
+            self._good,
+            "\n".join(filter(None, (note, self.state["words"]))),
+        )
+
+    def save(self, path: str | Path, limit: int = 1_000_000) -> Path:
+        """Write a page that needs no Python (.html) or the picture (.svg, .pdf, .png).
+
+        Args:
+            path: the file, whose ending names the format.
+            limit: bytes that a page may take, as for `save_html`.
+        """
+        if Path(path).suffix.lower() in (".html", ".htm"):
+            return self.save_html(path, limit)
+        return show.save(self.snapshot(), path)
+
+    def save_html(self, path: str | Path, limit: int = 1_000_000) -> Path:
+        """Write one self-contained file with all points of the sliders' grid, and return its path.
+
+        It needs neither Python nor a network; every number in it was computed by PyTorch.
+
+        Args:
+            path: the file.
+            limit: bytes that it may take.
+
+        Raises:
+            ValueError: it would be larger; the message says which slider to make coarser.
+        """
+        html = packed(
+            self._states,
+            inputs=self._good,
+            step=self.step,
+            view=self.view,
+            opened=self.opened,
+            limit=limit,
+        )
+        return page.write(path, html)
+
+    def tangent_plot(self, name: str, **options: Any) -> Companion:
+        """Return a figure of the output along one input, with its tangent; it follows the inputs.
+
+        Args:
+            name: the input, or an element of it: `"x[0]"`.
+            options: as for `autograd_viz.widgets.companions.tangent_plot`.
+        """
+        from autograd_viz.widgets import companions
+
+        return companions.tangent_plot(self, name, **options)
+
+    def contour_plot(self, x: str, y: str, **options: Any) -> Companion:
+        """Return contour lines of the output over two inputs, which follow them, and the way down.
+
+        Args:
+            x: the input that goes to the right.
+            y: the one that goes up.
+            options: as for `autograd_viz.widgets.companions.contour_plot`.
+        """
+        from autograd_viz.widgets import companions
+
+        return companions.contour_plot(self, x, y, **options)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[Json, Json]:
+        """The live widget, and the picture for where there is none."""
+        data: Json = dict(show.mimebundle(self.snapshot()))
+        live = super()._repr_mimebundle_(**kwargs)
+        if live is None:
+            return data, {}
+        view, metadata = live
+        return {**view, **data}, metadata
+
+    def close(self) -> None:
+        """Take the widget away, and leave the linked ones alone."""
+        if self.comm is not None:
+            self._prefill.stop()
+            self._links.close()
+            self.unobserve(self._moved, ["inputs", "opened"])
+            self.on_msg(self._hear, remove=True)
+        super().close()
+
+    # What may be set
+
+    @traitlets.validate("inputs")
+    def _inputs_checked(self, proposal: Any) -> Json:
+        try:
+            made = checked(self._states.controls, proposal["value"])
+        except ValueError as error:
+            raise TraitError(str(error)) from None
+        self._whole = {**self._whole, **made}  # some may have been given alone
+        return self._whole
+
+    @traitlets.validate("step")
+    def _step_checked(self, proposal: Any) -> int:
+        wanted: int = proposal["value"]
+        if self._from_page or not self.state:  # another branch may have more steps
+            return max(wanted, 1)
+        count = len(_view(self.scene, self.view)["frames"])
+        if not 1 <= wanted <= max(len(view["frames"]) for view in self.scene["views"]):
+            raise TraitError(
+                f"step={wanted}: the view {self.view!r} has {count} steps; "
+                f"give a number from 1 to {count}: w.step = {min(max(wanted, 1), count)}"
+            )
+        return wanted
+
+    @traitlets.validate("view")
+    def _view_checked(self, proposal: Any) -> str:
+        wanted: str = proposal["value"]
+        if wanted not in VIEWS:
+            raise TraitError(f"view={wanted!r}: give one of {', '.join(map(repr, VIEWS))}")
+        return wanted
+
+    @traitlets.validate("opened")
+    def _opened_checked(self, proposal: Any) -> list[str]:
+        wanted = list(dict.fromkeys(proposal["value"]))
+        known = openable(self.scene) if self.state else ()
+        unknown = [name for name in wanted if name not in known]
+        if unknown and not self._from_page:  # where the page may have another branch
+            names = ", ".join(map(repr, known)) or "none here"
+            raise TraitError(
+                f"opened={wanted!r}: {unknown[0]!r} has no inner operations to show; "
+                f"what can be opened: {names}"
+            )
+        return wanted
+
+    def set_state(self, sync_data: Json) -> None:
+        """Take what the page sends; what cannot be is left out, for there is nobody to tell."""
+        self._from_page = True
+        try:
+            super().set_state(sync_data)
+        except TraitError:
+            self.send_state(list(sync_data))
+        finally:
+            self._from_page = False
+
+    def _enter(self, some: Mapping[str, Any]) -> None:
+        self.inputs = {**self.inputs, **some}
+
+    def _moved(self, change: Any) -> None:
+        """Go where the traits say."""
+        self._prefill.stop()
+        entry = self._states.at(self.inputs, self.opened)
+        with self.hold_sync():
+            self.error = entry.problem
+            if entry.state is not None:
+                self._good = self.inputs
+                self._publish(self._states.scenes[entry.state["scene"]])
+                tick = tick_of(self._states.controls, self.inputs)
+                self.state = {**entry.state, "tick": tick, "opened": self.opened}
+        self._links.show(self.inputs)
+        self._prefill.around(self.inputs, self.opened)
+
+    # What the page asks
+
+    def _hear(self, widget: object, content: Any, buffers: object) -> None:
+        if not isinstance(content, dict) or content.get("type") != "tick":
+            return
+        self._prefill.stop()
+        answer: Json = {
+            "type": "answer",
+            **{key: content.get(key) for key in ("seq", "tick", "opened")},
+        }
+        opened = tuple(content.get("opened") or ())
+        scene = None
+        try:
+            inputs = {**self.inputs, **checked(self._states.controls, content.get("inputs"))}
+        except ValueError as error:
+            self.send({**answer, "error": {"line": None, "text": str(error)}})
+            return
+        entry = self._states.at(inputs, opened)
+        if entry.state is None:
+            answer["error"] = entry.problem
+        else:
+            answer["state"] = entry.state
+            scene = self._news(entry.state["scene"])
+            if scene is not None:
+                answer["scene"] = scene
+        self.send(answer)
+        if scene is not None:
+            self._publish(scene)
+        self._prefill.around(inputs, opened)
+
+    def _send_states(self, states: Mapping[str, Json], opened: Sequence[str]) -> None:
+        numbers = dict.fromkeys(state["scene"] for state in states.values())
+        scenes = [scene for number in numbers if (scene := self._news(number)) is not None]
+        self.send({"type": "states", "opened": opened, "states": states, "scenes": scenes})
+        for scene in scenes:
+            self._publish(scene)
+
+    def _news(self, number: int) -> Json | None:
+        """The scene, if the page does not know it."""
+        known = any(scene["id"] == number for scene in self.scenes)
+        return None if known else self._states.scenes[number]
+
+    def _publish(self, scene: Json) -> None:
+        """Let a page that opens later find the scene."""
+        if all(one["id"] != scene["id"] for one in self.scenes):
+            self.scenes = [*self.scenes, scene][-MOST_SCENES:]
+
+
+def _view(scene: Json, name: str) -> Json:
+    """The view, or the first one if the scene does not have it."""
+    return next((view for view in scene["views"] if view["name"] == name), scene["views"][0])

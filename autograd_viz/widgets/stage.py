@@ -1,0 +1,273 @@
+"""What the Explorer shows: a scene that stands still, and the numbers of each run.
+
+A Stage is the plan of one topology. Its `scene` holds the pictures with all of their frames, its
+`state` the numbers of one run as texts, in the order of the scene's keys; both are JSON, and
+`widgets/static/explorer.js` says what each field means. All that depends on the topology alone
+(layouts, formulas, which number stands where) is found once, so that a slider's tick costs little
+more than the run itself.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from autograd_viz import frames, svg, variables_view
+from autograd_viz.formulas import recipes
+from autograd_viz.forward import Program
+from autograd_viz.model import Trace, Variables
+from autograd_viz.widgets import panels, timelines, trouble
+from autograd_viz.widgets.live_lines import LiveLines
+from autograd_viz.widgets.live_numbers import Texts
+from autograd_viz.widgets.live_pictures import Live, atoms_of, live
+from autograd_viz.widgets.timelines import Timeline
+
+Json = dict[str, Any]
+LABELS = {
+    "computation": "Computation",
+    "derivatives": "Derivatives",
+    "backward": "Backward pass",
+    "functions": "Functions",
+}
+
+
+class Stage:
+    """The plan of one topology: its scene, and how to read the numbers of a run.
+
+    >>> import autograd_viz as av
+    >>> program = av.program(lambda a, b: a * b, a=2.0, b=4.0)
+    >>> stage = Stage(program)
+    >>> [view["name"] for view in stage.scene["views"]]
+    ['computation', 'derivatives', 'backward', 'functions']
+    >>> other = program.at(a=3.0)
+    >>> stage.fits(other)
+    True
+    >>> dict(zip(stage.scene["keys"], stage.state(other)["texts"]))["variable-0 a ="]
+    '3'
+    """
+
+    scene: Json
+    variables: Variables  # of the run for which the scene was made
+
+    def __init__(
+        self,
+        shown: Program | Trace,
+        *,
+        number: int = 1,
+        opened: Sequence[str] = (),
+        note: str = "",
+    ) -> None:
+        """Lay out a run.
+
+        Args:
+            shown: a program, or the backward pass from a tensor.
+            number: the scene's id.
+            opened: names of the variables whose inner operations are shown.
+            note: what is new in comparison with the scene before.
+
+        Raises:
+            ValueError: no variable has one of the names in `opened`.
+        """
+        self._shown = shown
+        self._opened = tuple(opened)
+        self._last: tuple[Program | Trace, Variables] | None = None
+        self.variables = self._read(shown)
+        self._form = _form(self.variables)
+        self._branches = tuple(_branches(self.variables))
+        self._texts = Texts(self.variables)
+        lines = LiveLines(self.variables, self._texts)
+        views = [live(name, timeline, lines) for name, timeline in _views(self.variables)]
+        rules = panels.rules(lines) if self.variables.trace is not None else {}
+        line_of = _line_of(self.variables, shown)
+        self.scene = {
+            "id": number,
+            "opened": sorted(self._opened),
+            "title": views[min(2, len(views) - 1)].picture.title,
+            "views": [_view(view, rules, line_of) for view in views],
+            "keys": [],
+            "source": _source(shown),
+            "note": note or _remark(self.variables),
+            "details": dict(panels.details(lines)),
+            "paths": panels.paths(lines),
+        }
+        self.scene["keys"] = list(self._texts.patterns)
+        self._boxes = atoms_of(views, self._texts.patterns)
+
+    def fits(self, shown: Program | Trace) -> bool:
+        """Whether a run has the same topology, so that it has the same scene but for its id.
+
+        It has not if another branch of the program ran, or if a function with corners (relu, abs,
+        maximum) is on another side, where its local derivative has another formula.
+        """
+        if isinstance(shown, Program) and isinstance(self._shown, Program):
+            if shown._outline is not self._shown._outline:
+                return False
+        elif isinstance(shown, Trace) and isinstance(self._shown, Trace):
+            if shown is not self._shown and shown.graph != self._shown.graph:
+                return False
+        else:
+            return False
+        variables = self._read(shown)
+        return _form(variables) == self._form and all(
+            branch.holds(variables) for branch in self._branches
+        )
+
+    def state(self, shown: Program | Trace) -> Json:
+        """The numbers of a run that fits."""
+        variables = self._read(shown)
+        texts, bad = self._texts.read(variables)
+        alarms = (
+            [box for box, atoms in self._boxes.items() if any(atom in bad for atom in atoms)]
+            if bad
+            else []
+        )
+        return {
+            "scene": self.scene["id"],
+            "texts": texts,
+            "alarms": alarms,
+            "words": trouble.words(variables) if bad else "",
+        }
+
+    def _read(self, shown: Program | Trace) -> Variables:
+        """The variables of a run with their gradients; those of the last one are kept."""
+        if self._last is None or self._last[0] is not shown:
+            if isinstance(shown, Program):
+                variables = shown._variables(self._opened, _pass_of(shown))
+            else:
+                variables = shown.variables(open=self._opened)
+            self._last = shown, variables
+        return self._last[1]
+
+
+def _pass_of(program: Program) -> Trace | None:
+    """The backward pass from the first output, which there is if it is one real number."""
+    first = program.outputs[0]
+    if not first.requires_grad or first.numel() != 1 or first.is_complex():
+        return None
+    return program.trace()
+
+
+def _remark(shown: Variables) -> str:
+    if shown.trace is not None:
+        return ""
+    if not shown.graph.nodes:
+        return "No output depends on an input that requires grad, so there is no backward pass."
+    return "The first output is not one number, so there is no backward pass; return its sum."
+
+
+# Topology
+
+
+def _form(shown: Variables) -> object:
+    """What a backward pass has in common with others of the same topology."""
+    if shown.trace is None:
+        return None
+    return [(step.node, [grad is None for grad in step.grad_inputs]) for step in shown.trace.steps]
+
+
+class _Branch(NamedTuple):
+    """A local derivative whose formula depends on the numbers."""
+
+    link: int
+    known: object
+
+    def holds(self, shown: Variables) -> bool:
+        found = _derivative(shown, self.link)
+        return found is None or found is self.known  # None: the branch of NaN is not known
+
+
+def _branches(shown: Variables) -> Iterator[_Branch]:
+    position = {(link.source, link.target): n for n, link in enumerate(shown.links)}
+    for link in frames.drawn(shown)[1] if shown.trace is not None else ():
+        found = _derivative(shown, position[link.source, link.target])
+        source = shown.nodes[link.source]
+        members = [shown.graph.nodes[node].name for node in source.members]
+        if (found is not None and found.conditions) or "WhereBackward0" in members:
+            yield _Branch(position[link.source, link.target], found)
+
+
+def _derivative(shown: Variables, number: int) -> Any:
+    """The formula of a link; the same object for the same branch."""
+    from autograd_viz.formulas import symbolic
+
+    link = shown.links[number]
+    if recipes.is_to_constant(shown, link):
+        return None
+    found = recipes.read(shown, shown.nodes[link.source])
+    place = found.places.get((link.target, 0)) if found else None
+    outputs = [shown.outputs(shown.nodes[end]) for end in (link.source, link.target)]
+    if found is None or place is None:
+        return None
+    if any(len(one) != 1 or recipes.elements(one[0].shape) != 1 for one in outputs):
+        return None
+    return symbolic.derivative(found.recipe, place, found.numbers)
+
+
+# Parts of the scene
+
+
+def _views(shown: Variables) -> Iterator[tuple[str, Timeline]]:
+    if shown.trace is None:
+        yield "computation", timelines.by_variable(shown, "computation")
+        return
+    for view in variables_view.VIEWS:
+        yield view, timelines.by_variable(shown, view)
+    yield "functions", timelines.by_step(shown.trace)
+
+
+def _view(view: Live, rules: dict[int, tuple[str, ...]], line_of: dict[str, int]) -> Json:
+    return {
+        "name": view.name,
+        "label": LABELS[view.name],
+        "svg": svg.live(view.picture),
+        "frames": [
+            {
+                "lit": list(lit),
+                "lines": sorted({line_of[oval] for oval in ovals if oval in line_of}),
+                "rules": list(rules.get(number, ())) if view.name == "backward" else [],
+                "words": words,
+            }
+            for number, (lit, ovals, words) in enumerate(
+                zip(view.lit, view.ovals, view.words, strict=True), start=1
+            )
+        ],
+    }
+
+
+def _line_of(shown: Variables, given: Program | Trace) -> dict[str, int]:
+    """The source line that made each oval; of an input it is the function's first."""
+    lines = {f"node-{node}": line for node, line in panels.lines_of_nodes(shown).items()}
+    head = _head(given) if isinstance(given, Program) else None
+    for variable in shown.nodes:
+        line = variable.line
+        if line is None and variable.node is not None:
+            line = lines.get(f"node-{variable.node}")
+        if line is None and variable.is_leaf:
+            line = head
+        if line is not None:
+            lines[f"variable-{variable.id}"] = line
+            if variable.node is not None:
+                lines.setdefault(f"node-{variable.node}", line)
+    return lines
+
+
+def _head(program: Program) -> int | None:
+    """The line with the function's name, below its decorators."""
+    heads = (
+        number
+        for number, line in enumerate(program.source, start=program.first_line or 1)
+        if re.match(r"\s*(async\s+)?def\b|.*\blambda\b", line)
+    )
+    return next(heads, program.first_line)
+
+
+def _source(shown: Program | Trace) -> list[Json]:
+    if not isinstance(shown, Program) or not shown.source:
+        return []
+    lines = textwrap.dedent("\n".join(line.rstrip() for line in shown.source)).splitlines()
+    return [
+        {"number": number, "text": line}
+        for number, line in enumerate(lines, start=shown.first_line or 1)
+    ]
