@@ -9,8 +9,8 @@ from autograd_viz.record import trace
 if TYPE_CHECKING:
     from autograd_viz.diagnosis.diagnose import why
     from autograd_viz.finite_differences.differences import nudge
-    from autograd_viz.forward import program
     from autograd_viz.pathwise.products import paths
+    from autograd_viz.programs.forward import program
 
 __all__ = ["graph", "nudge", "paths", "program", "trace", "why"]
 __version__ = "0.1.0"
@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 _LATER = {  # loaded when they are first asked for, so that importing the package stays quick
     "nudge": "finite_differences.differences",
     "paths": "pathwise.products",
-    "program": "forward",
+    "program": "programs.forward",
     "why": "diagnosis.diagnose",
 }
 
