@@ -9,8 +9,8 @@ from autograd_viz.record import trace
 if TYPE_CHECKING:
     from autograd_viz.diagnosis.diagnose import why
     from autograd_viz.finite_differences.differences import nudge
-    from autograd_viz.forward import program
     from autograd_viz.pathwise.products import paths
+    from autograd_viz.programs.forward import program
     from autograd_viz.widgets.explorer import explore, step
 
 __all__ = ["explore", "graph", "nudge", "paths", "program", "step", "trace", "why"]
@@ -20,7 +20,7 @@ _LATER = {  # loaded when they are first asked for, so that importing the packag
     "explore": "widgets.explorer",
     "nudge": "finite_differences.differences",
     "paths": "pathwise.products",
-    "program": "forward",
+    "program": "programs.forward",
     "step": "widgets.explorer",
     "why": "diagnosis.diagnose",
 }

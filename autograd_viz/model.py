@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import graphviz
     from torch import Tensor
 
-    from autograd_viz.forward import Program
     from autograd_viz.picture import Drawing, Formula
+    from autograd_viz.programs.forward import Program
 
 
 class Shown:

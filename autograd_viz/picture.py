@@ -12,7 +12,7 @@ from autograd_viz.typeset import Line, latex, plain
 Theme = Literal["auto", "light", "dark"]
 Engine = Literal["auto", "wasm", "dot"]
 # "lit" and "dim": what is pointed at, and the rest; "cut": a gradient stops here.
-Mark = Literal["leaf", "constant", "empty", "alarm", "hidden", "lit", "dim", "cut"]
+Mark = Literal["leaf", "constant", "unused", "empty", "alarm", "hidden", "lit", "dim", "cut"]
 THEMES: tuple[Theme, ...] = ("auto", "light", "dark")
 ENGINES: tuple[Engine, ...] = ("auto", "wasm", "dot")
 

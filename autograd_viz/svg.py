@@ -173,6 +173,7 @@ def _rules(scope: str, colour: dict[str, str]) -> str:
         ".av-frame": f"fill:none;stroke:{colour['soft']};stroke-width:1",
         ".av-more": "fill:none",
         ".av-constant": f"fill:{colour['given']};stroke:{colour['soft']};stroke-width:1.2",
+        ".av-unused": f"fill:{colour['given']};stroke:{colour['soft']};stroke-dasharray:5 4",
         ".av-arrow.av-constant": "fill:none;stroke-dasharray:2 4",
         ".av-lit": f"stroke:{colour['lit']};stroke-width:4",
         ".av-head.av-lit": f"fill:{colour['lit']};stroke:none",

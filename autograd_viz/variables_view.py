@@ -37,7 +37,7 @@ _MARKS: dict[str, tuple[Mark, ...]] = {
     "leaf": ("leaf",),
     "result": (),
     "constant": ("constant",),
-    "unused": ("constant", "empty"),
+    "unused": ("unused",),
 }
 _VECTOR_JACOBIAN = "vector-Jacobian product"
 _LEGEND: dict[View, dict[str, str]] = {
@@ -45,17 +45,20 @@ _LEGEND: dict[View, dict[str, str]] = {
         "oval": "how a variable is computed, and its value",
         "leaf": "leaf: an input",
         "constant": "needs no gradient",
+        "unused": "the result does not need it",
     },
     "derivatives": {
         "oval": "how a variable is computed, and its value",
         "leaf": "leaf: an input",
         "constant": "needs no gradient",
+        "unused": "the result does not need it",
         "rect": "local derivative",
     },
     "backward": {
         "oval": "a variable, and the gradient that arrives",
         "leaf": "leaf: its gradient is the sum of what arrives",
         "constant": "takes part, but receives no gradient",
+        "unused": "the result does not need it",
         "rect": "local derivative",
         "empty": "no gradient reaches it",
         "alarm": "NaN or inf",
@@ -410,6 +413,8 @@ class _Drawing:
         below: dict[int, list[str]] = defaultdict(list)  # a variable's id -> its rectangles
         above: dict[int, list[str]] = defaultdict(list)
         for number, link in enumerate(self.links):
+            if is_to_constant(self.shown, link):
+                continue
             slope = plain(self._rectangle(number, link, frame).upper[0])
             below[link.source].append(slope)
             above[link.target].append(slope)

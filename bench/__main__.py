@@ -16,8 +16,9 @@ from torch.autograd.graph import get_gradient_edge
 from torchviz import make_dot
 
 import autograd_viz as av
-from autograd_viz import sources, svg
+from autograd_viz import svg
 from autograd_viz.model import Trace
+from autograd_viz.programs import sources
 from autograd_viz.widgets.stage import Stage
 from bench import browser, models
 from bench.measure import medians, milliseconds

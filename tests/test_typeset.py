@@ -101,3 +101,8 @@ def test_a_transposed_matrix_and_a_power_without_brackets():
     assert plain((Run("W", "math"), TRANSPOSED)) == "Wᵀ"
     assert latex((Run("W", "math"), TRANSPOSED)) == r"W^{\mathsf T}"
     assert plain((Frac((Run("3"),), (Run("x"), Sup((Run("2"),)))),)) == "3/x^2"
+
+
+def test_the_object_of_a_method_is_a_name():
+    assert math("z₂.sum()") == (Run("z₂", "math"), Run(".sum()"))
+    assert math("self.w * f(x)")[0] == Run("self.w", "math")

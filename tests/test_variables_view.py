@@ -399,3 +399,29 @@ def test_a_view_that_needs_a_backward_pass(view):
 def test_a_wrong_frame(variables, frame):
     with pytest.raises(ValueError, match=r'frames 1 to 7; frame="all" shows them side by side'):
         variables.backward(frame=frame)
+
+
+def test_a_constant_has_a_value_and_no_derivative():
+    """The lecture's D2: x and y are given, so only w receives a gradient."""
+
+    def loss(w, x=1.0, y=2.0):
+        yhat = w * x
+        l = yhat - y  # noqa: E741 (the lecture's name)
+        return l**2
+
+    variables = av.program(loss, w=1.0).variables()
+    words = variables.derivatives().words
+    assert "∂yhat/∂w = x = 1" in words
+    assert "∂yhat/∂x" not in words
+    assert "∂l/∂y =" not in words
+    backward = variables.backward()
+    assert isinstance(backward, Picture)
+    boxes = {box.id: box for box in backward.boxes}
+    given = [variable.id for variable in variables.nodes if variable.kind == "constant"]
+    assert [variables.nodes[place].name for place in given] == ["x", "y"]
+    for place in given:
+        box = boxes[f"variable-{place}"]
+        assert "constant" in box.marks
+        assert [plain(line) for line in box.lower or ()] == ["no gradient"]
+        arrows = [arrow for arrow in backward.arrows if arrow.target == box.id]
+        assert [arrow.marks for arrow in arrows] == [("constant",)]

@@ -12,8 +12,8 @@ from autograd_viz.capture import checked_outputs
 from autograd_viz.errors import GradError
 from autograd_viz.finite_differences.data import Errors, Nudge, Value, checked_step
 from autograd_viz.finite_differences.shifted_runs import Shifted
-from autograd_viz.forward import Program
 from autograd_viz.model import Variables
+from autograd_viz.programs.forward import Program
 from autograd_viz.text import clean
 
 DTYPES = (torch.float32, torch.float64)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from autograd_viz import forward
-from autograd_viz.forward import Program
 from autograd_viz.model import Slot, Variable, Variables
+from autograd_viz.programs import forward
+from autograd_viz.programs.forward import Program
 from autograd_viz.text import clean
 
 

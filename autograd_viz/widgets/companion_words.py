@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autograd_viz.forward import Program
 from autograd_viz.model import Variable
+from autograd_viz.programs.forward import Program
 from autograd_viz.text import clean, joined, number, table
 from autograd_viz.typeset import derivative, plain
 from autograd_viz.widgets.grids import Grid, one_number, others

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 import traitlets
 
-from autograd_viz.forward import Program
+from autograd_viz.programs.forward import Program
 from autograd_viz.widgets import companion_figures as figures
 from autograd_viz.widgets.companion_figures import ContourPlot, TangentPlot, Theme
 from autograd_viz.widgets.companion_words import point_of

@@ -13,8 +13,8 @@ from traitlets import TraitError
 
 from autograd_viz import show
 from autograd_viz.capture import checked_outputs
-from autograd_viz.forward import Program
 from autograd_viz.picture import Picture
+from autograd_viz.programs.forward import Program
 from autograd_viz.record import recorded
 from autograd_viz.widgets import page
 from autograd_viz.widgets.controls import beginning, checked, tick_of

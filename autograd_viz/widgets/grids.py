@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from autograd_viz import text
-from autograd_viz.forward import Program
 from autograd_viz.names import is_tensor
+from autograd_viz.programs.forward import Program
 
 CELLS = {1: 80, 2: 32}  # of the finest grid, along each axis, by the number of axes
 STRIDES = (4, 2, 1)  # every fourth point is computed first, then every second, then all

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from autograd_viz import text
-from autograd_viz.arguments import Function
 from autograd_viz.names import is_tensor
+from autograd_viz.programs.arguments import Function
 from autograd_viz.widgets.controls import Control, Value, position_of, value_at
 from autograd_viz.widgets.ranges import around, step_between
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autograd_viz import text
-from autograd_viz.forward import Program
+from autograd_viz.programs.forward import Program
 
 MOST_LINES = 2  # that are written out
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Literal
 
 from autograd_viz import text, variables_view
-from autograd_viz.forward import Program
 from autograd_viz.model import Trace
 from autograd_viz.picture import Box, Picture
+from autograd_viz.programs.forward import Program
 from autograd_viz.typeset import Line, Run
 from autograd_viz.widgets import timelines
 from autograd_viz.widgets.controls import Value

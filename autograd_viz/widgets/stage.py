@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from autograd_viz import frames, svg, variables_view
 from autograd_viz.formulas import recipes
-from autograd_viz.forward import Program
 from autograd_viz.model import Trace, Variables
+from autograd_viz.programs.forward import Program
 from autograd_viz.widgets import panels, timelines, trouble
 from autograd_viz.widgets.live_lines import LiveLines
 from autograd_viz.widgets.live_numbers import Texts

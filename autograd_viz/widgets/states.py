@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import torch
 
 from autograd_viz import text
-from autograd_viz.arguments import Function
-from autograd_viz.forward import Program, program
 from autograd_viz.model import Trace
+from autograd_viz.programs.arguments import Function
+from autograd_viz.programs.forward import Program, program
 from autograd_viz.widgets.controls import Control, Value, arguments, on_grid, tick_of
 from autograd_viz.widgets.notes import Course, course, note
 from autograd_viz.widgets.stage import Stage

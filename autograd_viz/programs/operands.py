@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from autograd_viz.names import is_tensor
 from autograd_viz.release import NextFunctions
-from autograd_viz.runs import Call
-from autograd_viz.versions import Value
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from autograd_viz.programs.runs import Call
+    from autograd_viz.programs.versions import Value
 
 _TWO = ("self", "other")
 # The arguments of a call in the order of the node's next_functions, and PyTorch's words for them.

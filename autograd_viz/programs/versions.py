@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from autograd_viz.names import is_tensor
-from autograd_viz.runs import Bound, Call, Facts, Run
-from autograd_viz.sources import Binding, Source
+from autograd_viz.programs.run_facts import Facts
+from autograd_viz.programs.runs import Bound, Call, Run
+from autograd_viz.programs.sources import Source
+from autograd_viz.programs.statements import Binding
 
 NUMBERS = (int, float, complex)
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")

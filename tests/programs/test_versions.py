@@ -40,7 +40,7 @@ def test_an_alias_is_no_new_value():
         ("x", "x", "leaf"),
         ("y₁", "x * x", "result"),
         ("y₂", "y₁ * x", "result"),
-        ("y₂ + y₂", "y₂ + y₂", "result"),
+        ("f", "y₂ + y₂", "result"),  # called as the function, since it has no name
     ]
 
 
@@ -105,7 +105,7 @@ def test_unpacked_values():
         "p, q": "unbind(stack([a, b]))",
         "r": "pair(x)[0]",
         "s": "pair(x)[1]",
-        "p * q + r * s + a + q": "p * q + r * s + a + q",
+        "f": "p * q + r * s + a + q",
     }
 
 
@@ -248,7 +248,7 @@ def test_a_leaf_that_is_updated_is_several_values():
         ("loss₂", "(w₂ * x - y) ** 2", "unused"),
         ("g₂", "grad(loss₂, w₂)[0]", "unused"),
         ("w₃", "w₃", "leaf"),
-        ("(w₃ * x - y) ** 2", "(w₃ * x - y) ** 2", "result"),
+        ("train", "(w₃ * x - y) ** 2", "result"),
     ]
     variables = program.variables()
     values = [variables.values(v)[0] for v in variables.nodes if v.name in ("w₁", "w₂", "w₃")]
@@ -256,3 +256,15 @@ def test_a_leaf_that_is_updated_is_several_values():
     ((_, grad),) = program.trace().leaf_grads
     assert grad is not None
     assert round(grad.item(), 4) == -1.28
+
+
+def test_a_result_without_a_name_is_called_as_its_function():
+    def loss(w):
+        return (w - 2) ** 2
+
+    def taken(taken):
+        return taken**2
+
+    assert drawn(av.program(loss, w=1.0))[-1] == ("loss", "(w - 2) ** 2", "result")
+    assert drawn(av.program(taken, taken=1.0))[-1][0] == "taken ** 2"
+    assert drawn(av.program(lambda w: w * 3, w=1.0))[-1][0] == "w * 3"

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from autograd_viz.model import Graph, Link, Slot, Variable
 from autograd_viz.transforms import Fold
-from autograd_viz.versions import Order, Value, Versions
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from autograd_viz.programs.versions import Order, Value, Versions
 
 Key = tuple[str, int | None]  # ("node", a node's id), or ("value", a Value's id())
 LONGEST = 60  # characters of an expression from the source; a longer one is written by operations
@@ -191,7 +192,7 @@ class _Around:
             return replace(variable, line=extras.lines.get(value.visit))
         node = self.graph.nodes[variable.node] if variable.node is not None else None
         text = _item(value, node is not None and len(node.outputs) > 1)
-        if text is None and value.title is None:
+        if text is None:
             text = extras.result_texts.get(place)
         if value.visit >= 0:
             line = extras.lines.get(value.visit)
@@ -201,7 +202,7 @@ class _Around:
 
     def _outsider(self, value: Value, kind: Any, computed: bool) -> Variable:
         text = _item(value, False) if computed else None
-        if value.title is None and value.place is not None:
+        if text is None and value.place is not None:
             text = self.extras.result_texts.get(value.place)
         if text is None or len(text) > LONGEST:
             text = value.title or "result"

@@ -10,84 +10,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import CodeType
-from typing import NamedTuple
 
-from autograd_viz.templates import Template, dotted, template
+from autograd_viz.programs.statements import (
+    SCOPES,
+    SourceStatement,
+    Span,
+    bindings_of,
+    holds,
+    is_silent,
+    span_of,
+    walruses_of,
+)
+from autograd_viz.programs.templates import Template, dotted, template
 
 MOST_KEPT = 256  # functions whose source is remembered
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
-# Their names are bound in every pass, or when the body is entered; they are not done at once.
-COMPOUND = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.Match)
-
 # Statements without statements in them; an AugAssign binds a name anew, a walrus may do.
 _STRAIGHT = (ast.Assign, ast.AnnAssign, ast.Expr, ast.Return, ast.Pass)
 _WORD = re.compile(r"[^\W\d]\w*")
-
-Span = tuple[int, int, int, int]  # first line, first column, last line, last column
-
-
-class Binding(NamedTuple):
-    """A name that a statement binds, and to what."""
-
-    name: str
-    value: ast.expr | None  # None: an iterator's item, what a `with` block opens
-    item: int | None = None  # of a value that is unpacked
-
-
-@dataclass(frozen=True, eq=False)
-class SourceStatement:
-    """A statement of a function; of a compound one its head."""
-
-    node: ast.stmt | ast.Lambda
-    bindings: tuple[Binding, ...]
-    file: Sequence[str]  # the lines of the whole file
-
-    @property
-    def line(self) -> int:
-        """The line that it begins in."""
-        return self.node.lineno
-
-    @property
-    def text(self) -> str:
-        """The statement as it is written, several lines put into one."""
-        node, file = self.node, self.file
-        if isinstance(node, ast.Lambda):
-            return ast.unparse(node)
-        first, start, last, end = _span(node)
-        body = getattr(node, "body", None) or getattr(node, "cases", None)
-        if isinstance(node, (*COMPOUND, *_DEFINITIONS)) and body:
-            last, end = _head_end(body[0])
-        elif first != last:
-            return ast.unparse(node)
-        lines = [line.encode() for line in file[first - 1 : last]]
-        lines[-1] = lines[-1][:end]
-        lines[0] = lines[0][start:]
-        if len(lines) == 1:
-            return lines[0].decode().strip()
-        return " ".join(re.sub(r"#.*", "", line.decode()).strip() for line in lines).strip()
-
-    @property
-    def result(self) -> ast.expr | None:
-        """What a return statement or a lambda returns."""
-        if isinstance(self.node, ast.Lambda):
-            return self.node.body
-        return self.node.value if isinstance(self.node, ast.Return) else None
-
-    @property
-    def is_loop(self) -> bool:
-        """Whether it binds its names only when it goes into its body."""
-        return isinstance(self.node, ast.For | ast.AsyncFor)
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether nothing is computed in it."""
-        return _is_silent(self.node)
-
-    @property
-    def is_block(self) -> bool:
-        """Whether Python comes back to it when its body is done."""
-        return isinstance(self.node, ast.With | ast.AsyncWith | ast.Try)
 
 
 @dataclass(eq=False)
@@ -119,7 +58,7 @@ class Source:
             return None
         if isinstance(self.node, ast.Lambda):
             return self._statement(self.node)
-        found = [node for node in self._by_line.get(span[0], ()) if _holds(_span(node), span)]
+        found = [node for node in self._by_line.get(span[0], ()) if holds(span_of(node), span)]
         return self._statement(found[-1]) if found else None
 
     def start_of(self, offset: int) -> tuple[int, int]:
@@ -163,7 +102,7 @@ class Source:
         body = getattr(outer.node, "body", None)
         if not isinstance(body, list):
             return False
-        return any(_holds(_span(node), _span(inner.node)) for node in body)
+        return any(holds(span_of(node), span_of(inner.node)) for node in body)
 
     @cached_property
     def crowded(self) -> bool:
@@ -183,7 +122,7 @@ class Source:
             return ()
         if any(isinstance(node, ast.Return) for node in body[:-1]):
             return ()
-        found = tuple(self._statement(node) for node in body if not _is_silent(node))
+        found = tuple(self._statement(node) for node in body if not is_silent(node))
         names = [binding.name for statement in found for binding in statement.bindings]
         arguments = [each.arg for each in ast.walk(self.node.args) if isinstance(each, ast.arg)]
         return found if len({*names, *arguments}) == len(names) + len(arguments) else ()
@@ -221,17 +160,17 @@ class Source:
         found: dict[Span, ast.expr] = {}
         for node in ast.walk(self.node):
             if isinstance(node, ast.BinOp | ast.Call | ast.UnaryOp | ast.Subscript | ast.Attribute):
-                found[_span(node)] = node
+                found[span_of(node)] = node
             elif isinstance(node, ast.AugAssign):
-                found[_span(node)] = ast.BinOp(node.target, node.op, node.value)
+                found[span_of(node)] = ast.BinOp(node.target, node.op, node.value)
         return found
 
     def _statement(self, node: ast.stmt | ast.Lambda) -> SourceStatement:
         found = self._statements.get(id(node))
         if found is None:
-            bindings = list(_bindings(node))
+            bindings = list(bindings_of(node))
             if self._has_walrus:
-                bindings += list(_walruses(node))[::-1]
+                bindings += list(walruses_of(node))[::-1]
             found = SourceStatement(node, tuple(bindings), self.file)
             self._statements[id(node)] = found
         return found
@@ -298,11 +237,6 @@ def _starts(node: ast.AST, code: CodeType) -> bool:
     return _first_line(node) == code.co_firstlineno
 
 
-def _is_silent(node: ast.AST) -> bool:
-    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return is_text or isinstance(node, ast.Try | ast.Pass | ast.Break | ast.Continue)
-
-
 def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> int:
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(each.lineno for each in decorators)])
@@ -310,22 +244,7 @@ def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> in
 
 def _is_lambda_of(source: Source) -> bool:
     """Of several lambdas in one line, whether it is the one that the code is of."""
-    return _span(source.node.body) in source._spans  # type: ignore[arg-type]
-
-
-def _span(node: ast.AST) -> Span:
-    return (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
-
-
-def _holds(outer: Span, inner: Span) -> bool:
-    return outer[:2] <= inner[:2] and inner[2:] <= outer[2:]
-
-
-def _head_end(first: ast.AST) -> tuple[int, int]:
-    decorators: list[ast.AST] = getattr(first, "decorator_list", [])
-    pattern: ast.AST = getattr(first, "pattern", first)  # of a `match`, its first case
-    line, column, *_ = _span(decorators[0] if decorators else pattern)
-    return line, column
+    return span_of(source.node.body) in source._spans  # type: ignore[arg-type]
 
 
 def _inner_statements(function: ast.AST) -> Iterator[ast.stmt]:
@@ -335,74 +254,5 @@ def _inner_statements(function: ast.AST) -> Iterator[ast.stmt]:
         node = waiting.pop()
         if isinstance(node, ast.stmt):
             yield node
-        if not isinstance(node, _SCOPES) and not isinstance(node, ast.expr):
+        if not isinstance(node, SCOPES) and not isinstance(node, ast.expr):
             waiting += reversed(list(ast.iter_child_nodes(node)))
-
-
-def _bindings(node: ast.stmt | ast.Lambda) -> Iterator[Binding]:
-    match node:
-        case ast.Assign(targets=targets, value=value):
-            for target in targets:
-                yield from _unpacked(target, value)
-        case ast.AnnAssign(target=target, value=ast.expr() as value):
-            yield from _unpacked(target, value)
-        case ast.AugAssign(target=ast.Name(id=name) as target, op=op, value=value):
-            yield Binding(name, ast.BinOp(ast.Name(name, ast.Load()), op, value))
-        case ast.For(target=target) | ast.AsyncFor(target=target):
-            yield from _unpacked(target, None)
-        case ast.With(items=items) | ast.AsyncWith(items=items):
-            for item in items:
-                if item.optional_vars is not None:
-                    yield from _unpacked(item.optional_vars, None)
-
-
-def _walruses(node: ast.stmt | ast.Lambda) -> Iterator[Binding]:
-    for own in _head(node):
-        for inner in _own_expressions(own):
-            if isinstance(inner, ast.NamedExpr):
-                yield Binding(inner.target.id, inner.value)
-
-
-def _unpacked(target: ast.expr, value: ast.expr | None) -> Iterator[Binding]:
-    match target:
-        case ast.Name(id=name):
-            yield Binding(name, value)
-        case ast.Tuple(elts=parts) | ast.List(elts=parts):
-            starred = any(isinstance(part, ast.Starred) for part in parts)
-            match value:
-                case ast.Tuple(elts=values) | ast.List(elts=values) if (
-                    len(values) == len(parts)
-                    and not starred
-                    and not any(isinstance(each, ast.Starred) for each in values)
-                ):
-                    for part, each in zip(parts, values, strict=True):
-                        yield from _unpacked(part, each)
-                case _:
-                    for number, part in enumerate(parts):
-                        if isinstance(part, ast.Name) and not starred:
-                            yield Binding(part.id, value, number)
-                        else:
-                            yield from _unpacked(part, None)
-        case ast.Starred(value=inner):
-            yield from _unpacked(inner, None)
-
-
-def _head(node: ast.stmt | ast.Lambda) -> list[ast.AST]:
-    """The parts of a statement that are its own, without the statements of its body."""
-    if isinstance(node, ast.Lambda):
-        return [node.body]
-    return [
-        child
-        for child in ast.iter_child_nodes(node)
-        if not isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case)
-        and not isinstance(node, _SCOPES)
-    ]
-
-
-def _own_expressions(node: ast.AST) -> Iterator[ast.AST]:
-    waiting = [node]
-    while waiting:
-        each = waiting.pop()
-        if not isinstance(each, _SCOPES):
-            yield each
-            waiting += ast.iter_child_nodes(each)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autograd_viz import text
 from autograd_viz.names import is_tensor
-from autograd_viz.sources import Source, source_of
+from autograd_viz.programs.sources import Source, source_of
 
 _EXAMPLES = {int: "2", bool: "True", str: '"mean"'}
 _AS_GIVEN = {kind.__name__: example for kind, example in _EXAMPLES.items()}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import autograd_viz as av
-from autograd_viz.arguments import Function
+from autograd_viz.programs.arguments import Function
 
 
 def got(value, annotation=None):

@@ -16,12 +16,14 @@ from torch.autograd.graph import get_gradient_edge
 from autograd_viz.capture import SMALL, InputFacts, Walk, nodes_of, walk_from
 from autograd_viz.model import Edge, Graph, Node, Slot
 from autograd_viz.names import is_tensor
-from autograd_viz.operands import input_facts
-from autograd_viz.runs import COPIED, Facts, Run, tensors_in
-from autograd_viz.sources import Source, SourceStatement
-from autograd_viz.surroundings import Extras, surrounded
+from autograd_viz.programs.operands import input_facts
+from autograd_viz.programs.run_facts import Facts, tensors_in
+from autograd_viz.programs.runs import COPIED, Run
+from autograd_viz.programs.sources import Source
+from autograd_viz.programs.statements import SourceStatement
+from autograd_viz.programs.surroundings import Extras, surrounded
+from autograd_viz.programs.versions import NUMBERS, Value, Versions, versions
 from autograd_viz.transforms import Fold, fold
-from autograd_viz.versions import NUMBERS, Value, Versions, versions
 
 
 class Written(NamedTuple):
@@ -126,6 +128,7 @@ def outline(run: Run, found: Facts, source: Source | None) -> tuple[Outline, Wal
     node_of = _nodes_of(found, walk)
     visits = _visit_of_call(run)
     result_texts, result_line = _result_texts(run, source, names, found, places)
+    _name_the_result(source, names, result_texts)
     place_of = {slot: place for place, slot in node_of.items()}
     node_lines = _lines(run, found, visits, node_of, walk)
     labels = {
@@ -247,6 +250,16 @@ def _result_texts(
         titles = {n: v.title or n for n, v in names.last.items() if n in template.names}
         texts[place] = template.filled(titles)
     return texts, statement.line
+
+
+def _name_the_result(source: Source | None, names: Versions, texts: Mapping[int, str]) -> None:
+    """Call a single result without a name as the function: `loss` for `return error**2`."""
+    if len(texts) != 1 or source is None or isinstance(source.node, ast.Lambda):
+        return
+    (place,) = texts
+    value, name = names.values[place], source.node.name
+    if value.title is None and all(name != other.name for other in names.values):
+        value.name = value.title = name
 
 
 def _is_foreign(run: Run, found: Facts, place: int) -> bool:

@@ -8,8 +8,6 @@ import torch
 import torch.utils.checkpoint
 
 import autograd_viz as av
-from autograd_viz.runs import facts, record
-from autograd_viz.sources import source_of
 
 
 def helper(x):
@@ -150,24 +148,6 @@ def test_of_a_recursive_function_the_first_call_is_read():
     again = program.at(x=3.0)
     assert again._outline is program._outline
     assert again.outputs[0].item() == 27
-
-
-def test_two_runs_have_the_same_signature_where_the_same_happened():
-    def f(x, k):
-        y = x * k
-        return torch.stack([y, x]).sum()
-
-    def of(x, k, lines=False):
-        given = {"x": torch.tensor(x, requires_grad=True), "k": k}
-        source = source_of(f.__code__) if lines else None
-        return facts(record(lambda: f(**given), given, f.__code__, source))
-
-    first, other = of(1.0, 2.0, lines=True), of(5.0, 2.0)
-    assert first.signature == other.signature
-    assert first.numbers == other.numbers
-    assert of(1.0, 3.0).numbers != first.numbers
-    assert of([1.0], 2.0).signature != first.signature
-    assert of(1.0, torch.tensor(2.0)).signature != first.signature
 
 
 def test_lines_of_several_statements_and_loops():

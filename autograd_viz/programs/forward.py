@@ -11,16 +11,17 @@ import torch
 from torch import Tensor
 
 from autograd_viz import text
-from autograd_viz.arguments import Function
 from autograd_viz.capture import Walk, checked_outputs, garbage_collection_paused
 from autograd_viz.model import Graph, Shown, Trace, Variables
 from autograd_viz.names import is_tensor
-from autograd_viz.outline import Outline, copies_of, edges_of, outline, walk_of
 from autograd_viz.picture import Drawing, Picture, Strip
+from autograd_viz.programs.arguments import Function
+from autograd_viz.programs.outline import Outline, copies_of, edges_of, outline, walk_of
+from autograd_viz.programs.run_facts import Facts, facts
+from autograd_viz.programs.runs import Run, record
+from autograd_viz.programs.versions import outside_of
 from autograd_viz.record import starting_grads, traced
-from autograd_viz.runs import Facts, Run, facts, record
 from autograd_viz.transforms import numbered
-from autograd_viz.versions import outside_of
 
 MOST_PATHS = 16  # ways through one function that are remembered
 
@@ -166,56 +167,38 @@ class Program(Shown):
 
     def _told(self, picture: Picture) -> Picture:
         """The picture with the source's own statements beside it."""
+        nodes = self._variables((), None).nodes
+        made = {node.name.partition(", ")[0] for node in nodes if node.name and node.line}
+        bound: dict[str, int] = {}
+        for number, statement in enumerate(self.statements):
+            for name in made.intersection(statement.names):
+                bound.setdefault(name, number)  # a later one gave the name to another value
+        returns = bool(self.statements) and nodes[-1].name not in bound
         lines: list[tuple[str, bool]] = []
         last = None
-        for line, shown in picture.statements:
-            number = self._statement_of.get(line)
-            if number is None:
+        for position, (line, shown) in enumerate(picture.statements, start=1):
+            place = bound.get(line.partition(" = ")[0].partition(", ")[0])
+            if place is None and returns and position == len(picture.statements):
+                place = len(self.statements) - 1
+            if place is None:
                 lines.append((line, shown))
-            elif number != last:  # one of `a, b = ...` stands there already
-                lines.append((self.statements[number].source, shown))
-            last = number
+            elif place != last:  # one of `a, b = ...` stands there already
+                lines.append((self.statements[place].source, shown))
+            last = place
         return replace(picture, statements=tuple(lines))
-
-    @cached_property
-    def _statement_of(self) -> Mapping[str, int]:
-        """What the picture says of a variable -> the statement that bound it."""
-        bound = {
-            name: number
-            for number, statement in enumerate(self.statements)
-            for name in statement.names
-        }
-        last = len(self.statements) - 1
-        found: dict[str, int] = {}
-        for variable in self._variables((), None).nodes:
-            if variable.name is None and variable.line is not None and variable.line == self._end:
-                found[variable.expression] = last
-            elif variable.name and variable.expression != variable.name:
-                number = bound.get(variable.name.partition(", ")[0])
-                if number is not None:
-                    found[f"{variable.name} = {variable.expression}"] = number
-        return found
-
-    @property
-    def _end(self) -> int | None:
-        """The line of the return statement that ran."""
-        return self.statements[-1].line if self.statements else None
 
     def __str__(self) -> str:
         rows = [["line", "statement", "value"]]
         for statement in self.statements:
             values = [_value_text(value) for value in statement.values]
             if statement.names:
-                values = [
-                    f"{name} = {value}"
-                    for name, value in zip(statement.names, values, strict=True)
-                    if value
-                ]
+                pairs = zip(statement.names, values, strict=True)
+                values = [f"{name} = {value}" for name, value in pairs if value]
             rows.append([str(statement.line), text.clean(statement.source, 60), ", ".join(values)])
-        if len(rows) == 1:
-            rows += [["", name, _value_text(value)] for name, value in self.inputs.items()] + [
-                ["", "result", _value_text(value)] for value in self.outputs
-            ]
+        if not self.statements:
+            rows = [["name", "value"]]
+            rows += [[name, _value_text(value)] for name, value in self.inputs.items()]
+            rows += [["result", _value_text(value)] for value in self.outputs]
         return "\n".join(text.table(rows))
 
 

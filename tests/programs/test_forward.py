@@ -529,12 +529,32 @@ def test_the_picture_has_the_sources_own_statements():
         "a, b = torch.sin(x) * k, x * 2",
         "return a * b",
     ]
+    assert "k" in [v.title for v in program.variables().nodes]
     frames = cast(Strip, program.picture(frame="all")).frames
     assert [shown for _, shown in frames[0].statements] == [True, True, False, False]
     assert cast(Picture, program.picture(view="backward")).statements == ()
     assert "image/svg+xml" in program._repr_mimebundle_()
     with pytest.raises(TypeError, match="no option 'size'"):
         program.picture(size=3)
+
+
+def test_statements_in_the_picture_are_those_that_made_the_variable():
+    def f(x, y):
+        x, y = y, x
+        w = torch.ones(2, requires_grad=True)
+        u = x**2 + y
+        v = u * w.sum()
+        u = v
+        return u
+
+    picture = cast(Picture, av.program(f, x=1.0, y=2.0).picture())
+    assert [line for line, _ in picture.statements] == [
+        "x = 1",
+        "y = 2",
+        "w = torch.ones(2, requires_grad=True)",
+        "u = x**2 + y",
+        "v = u * w.sum()",
+    ]
 
 
 # Without a source.

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from autograd_viz.templates import dotted, template
+from autograd_viz.programs.templates import dotted, template
 
 
 def of(text, own=()):

@@ -1,0 +1,1 @@
+"""A function run forward and recorded."""
