@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from tests.browser import servers
 
@@ -64,13 +64,14 @@ class Lab:
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(30_000)
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.page.on(
-            "console",
-            lambda message: message.type == "error" and self.troubles.append(message.text),
-        )
+        self.page.on("console", self._hear)
         self.page.goto(f"{address}/lab?reset")
         self.page.wait_for_function("() => window.jupyterapp")
         self.page.evaluate(RESTORED)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.troubles.append(message.text)
 
     def open(self, name: str) -> None:
         """Open a notebook and wait for its kernel."""

@@ -43,8 +43,8 @@ def test_what_only_names_a_snap_is_passed_over(tmp_path):
 
 
 def test_places_of_other_systems():
-    macos = chromium.places({"HOME": "/home"}, "darwin")
-    assert "/home/Applications/Chromium.app/Contents/MacOS/Chromium" in list(macos)
+    macos = chromium.places({"HOME": "/people/ada"}, "darwin")
+    assert "/people/ada/Applications/Chromium.app/Contents/MacOS/Chromium" in list(macos)
     windows = list(chromium.places({"PROGRAMFILES": "C:\\Programs"}, "win32"))
     assert windows[0] == "C:\\Programs\\Google\\Chrome\\Application\\chrome.exe"
 

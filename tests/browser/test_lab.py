@@ -78,9 +78,11 @@ def torchs(a0: float, b0: float) -> dict[str, str]:
     for one in (c, d):
         one.retain_grad()
     (c * d).backward()
-    return {
-        name: text.number(one.grad.item()) for name, one in {"a": a, "b": b, "c": c, "d": d}.items()
-    }
+    found = {}
+    for name, one in {"a": a, "b": b, "c": c, "d": d}.items():
+        assert one.grad is not None
+        found[name] = text.number(one.grad.item())
+    return found
 
 
 def saved(path: Path) -> None:

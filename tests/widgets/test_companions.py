@@ -646,7 +646,7 @@ def test_an_error_in_the_function_leaves_the_last_good_figure_and_is_said():
     w.inputs = {"a": 2.0}
     plot = w.tangent_plot("a")
     w.inputs = {"a": 3.5}
-    assert "a = 2: a * a = 4" in plot.words
+    assert "a = 2: picky = 4" in plot.words
     assert "f raised an error at the inputs set now; the last ones without are shown" in plot.words
     w.inputs = {"a": 3.0}
     assert "f raised an error at the inputs set now" not in plot.words
