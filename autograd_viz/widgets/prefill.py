@@ -19,6 +19,13 @@ TOO_SLOW = 0.05  # s a run: then nothing is computed that was not asked for
 LOOKED_AT = 400  # neighbours, most of which may be known
 
 
+def _running() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class Prefill:
     """Computes the states of neighbouring ticks in the running event loop, if there is one.
 
@@ -32,18 +39,23 @@ class Prefill:
     ) -> None:
         self._states, self._send = states, send
         self._timer: asyncio.TimerHandle | None = None
+        self._loop = _running()
 
     def around(self, inputs: Mapping[str, Value], opened: Sequence[str]) -> None:
         """Begin anew around other inputs."""
         self.stop()
         if not self._states.controls:
             return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
+        if self._loop is None or self._loop.is_closed():
             return
         ticks = self._unknown(dict(inputs), tuple(opened))
-        self._later(loop, DELAY, ticks, tuple(opened), MOST, BUDGET)
+        begin = (self._loop, DELAY, ticks, tuple(opened), MOST, BUDGET)
+        if self._loop is _running():
+            self._later(*begin)
+        else:
+            # JupyterLab lets a thread of its own hear the page, beside a cell that runs; what
+            # `unnoticed` hides there would be that cell's.
+            self._loop.call_soon_threadsafe(self._later, *begin)
 
     def stop(self) -> None:
         """Compute nothing more."""

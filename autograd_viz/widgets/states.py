@@ -72,6 +72,8 @@ class States:
         self._forms: list[_Form] = []
         self._known: dict[tuple[Opened, str], Entry] = {}
         self._last = 0
+        # JupyterLab lets a thread of its own hear the page, beside the cells.
+        self._lock = threading.RLock()
         self._code: CodeType | None = None
         self._latest: tuple[str, Program | Trace]
         if isinstance(shown, Trace):
@@ -97,27 +99,29 @@ class States:
     def shown(self, inputs: Mapping[str, Value]) -> Program | Trace:
         """The function's run at some inputs."""
         tick = tick_of(self.controls, inputs)
-        if self._latest[0] != tick:
-            self._latest = tick, self._run(inputs)
-        return self._latest[1]
+        with self._lock:
+            if self._latest[0] != tick:
+                self._latest = tick, self._run(inputs)
+            return self._latest[1]
 
     def at(self, inputs: Mapping[str, Value], opened: Sequence[str] = ()) -> Entry:
         """The state at some inputs, or the problem that the function has there."""
         tick = tick_of(self.controls, inputs)
         key = tuple(sorted(opened)), tick
-        known = self._known.get(key)
-        if known is not None:
-            return known
+        with self._lock:
+            entry = self._known.get(key) or self._computed(inputs, key[0])
+            if on_grid(tick) and entry.state is not None:
+                self._known[key] = entry
+                if len(self._known) > MOST_STATES:
+                    del self._known[next(iter(self._known))]
+        return entry
+
+    def _computed(self, inputs: Mapping[str, Value], opened: Opened) -> Entry:
         try:
             shown = self.shown(inputs)
-            entry = Entry(self._stage(shown, key[0]).state(shown), None)
+            return Entry(self._stage(shown, opened).state(shown), None)
         except Exception as error:
-            entry = Entry(None, problem(error, self._code))
-        if on_grid(tick) and entry.state is not None:
-            self._known[key] = entry
-            if len(self._known) > MOST_STATES:
-                del self._known[next(iter(self._known))]
-        return entry
+            return Entry(None, problem(error, self._code))
 
     def knows(self, tick: str, opened: Sequence[str]) -> bool:
         """Whether the state at a tick needs no run."""
