@@ -197,10 +197,10 @@ def _read(code: CodeType, module_globals: dict[str, object]) -> Source | None:
     lines = linecache.getlines(code.co_filename, module_globals)
     try:
         tree = ast.parse("".join(lines))
-        whole = compile(tree, code.co_filename, "exec", code.co_flags & _future(), True)
+        same = _is_part_of(tree, code)
     except (SyntaxError, ValueError, RecursionError):
         return None
-    if not (_has(whole, code) or any(name.startswith("@py_") for name in code.co_varnames)):
+    if not (same or any(name.startswith("@py_") for name in code.co_varnames)):
         return None  # the file was edited since; pytest rewrites a function with `assert`
     for node in ast.walk(tree):
         if _starts(node, code):
@@ -208,6 +208,18 @@ def _read(code: CodeType, module_globals: dict[str, object]) -> Source | None:
             if source.code.co_name != "<lambda>" or _is_lambda_of(source):
                 return source
     return None
+
+
+def _is_part_of(tree: ast.Module, code: CodeType) -> bool:
+    """Whether the text compiles to the code, whole as a file, or by statement as IPython does.
+
+    The two differ: beside `import torch` Python 3.11 compiles `torch.log2(b)` in another way.
+    """
+    flags = code.co_flags & _future()
+    alone = (ast.Module([statement], []) for statement in tree.body)
+    return any(
+        _has(compile(part, code.co_filename, "exec", flags, True), code) for part in (tree, *alone)
+    )
 
 
 def _future() -> int:

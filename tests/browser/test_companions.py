@@ -88,7 +88,7 @@ def test_the_figures_follow_a_slider_without_flicker(live):
     expect(tangent).to_have_attribute("title", of_tangent(2.0, 4.0))
     expect(contour).to_have_attribute("title", of_contour(2.0, 4.0))
     tangent.evaluate(WATCH)
-    drawn = int(live.execute("print(t.drawn)"))
+    drawn = int(live.execute("t.drawn"))
     slide(explorer, "a", 1.0)
     slide(explorer, "a", 0.5)
     expect(tangent).to_have_attribute("title", of_tangent(4.25, 4.0), timeout=SETTLED)
@@ -97,9 +97,9 @@ def test_the_figures_follow_a_slider_without_flicker(live):
     expect(contour).to_have_attribute("title", of_contour(4.25, 8.0), timeout=SETTLED)
     watched = live.page.evaluate("() => window.avWatched")
     assert watched["wrong"] == []
-    drawn = int(live.execute("print(t.drawn)")) - drawn
+    drawn = int(live.execute("t.drawn")) - drawn
     assert 2 <= watched["changes"] <= drawn
-    slope = live.execute("print(t.words.splitlines()[1])").split()[-1]
+    slope = live.execute("t.words.splitlines()[1]").strip("'").split()[-1]
     assert slope == torchs(4.25, 8.0)["a"]
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     tangent.screenshot(path=SCREENSHOTS / "tangent.png")
@@ -110,14 +110,14 @@ def test_nothing_is_drawn_where_nobody_looks(live):
     image(live, 3)
     live.execute("w.inputs = {'a': 2.0, 'b': 4.0}")
     expect(image(live, 3)).to_have_attribute("title", of_tangent(2.0, 4.0), timeout=SETTLED)
-    assert live.execute("print(t._view_count, c._view_count)") == "1 1\n"
+    assert live.execute("t._view_count, c._view_count") == "(1, 1)"
     live.run("notebook:clear-all-cell-outputs")
     expect(live.page.locator(".jp-OutputArea img")).to_have_count(0)
     live.page.wait_for_timeout(500)
-    assert live.execute("print(t._view_count, c._view_count)") == "0 0\n"
+    assert live.execute("t._view_count, c._view_count") == "(0, 0)"
     live.execute("before = t.drawn\nw.inputs = {'a': 3.0}")
     live.page.wait_for_timeout(500)
-    assert live.execute("print(t.drawn - before)") == "0\n"
+    assert live.execute("t.drawn - before") == "0"
     live.run("notebook:run-all-cells")
     expect(image(live, 3)).to_have_attribute("title", of_tangent(2.0, 4.0), timeout=SETTLED)
 

@@ -305,6 +305,8 @@ for cell in (
     "def f(a):\\n    c = a * a\\n    return c",
     "print(av.program(f, a=3.0))",
     "g = lambda x: torch.sin(x) * 2; print(av.program(g, x=1.0))",
+    # Beside an import the same text compiles to other code, as a whole and alone.
+    "import torch\\ndef h(a):\\n    return torch.log2(a)\\nprint(av.program(h, a=4.0))",
 ):
     shell.run_cell(cell)
 """
@@ -321,4 +323,5 @@ def test_functions_of_notebook_cells_are_read():
         ["2", "c", "=", "a", "*", "a", "c", "=", "9"],
         ["3", "return", "c", "9"],
         ["1", "lambda", "x:", "torch.sin(x)", "*", "2", "1.6829"],
+        ["3", "return", "torch.log2(a)", "2"],
     ]
