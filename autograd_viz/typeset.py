@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
@@ -45,8 +45,9 @@ class Run:
 
     text: str
     style: Style = "text"
-    key: str | None = None  # of a number that changes in the reader's page; stands last in its line
-    room: str = ""  # the text whose width is kept free for it
+    # Of a number that changes in the reader's page; it stands last in its line.
+    key: str | None = field(default=None, repr=False)
+    room: str = field(default="", repr=False)  # the text whose width is kept free for it
 
 
 @dataclass(frozen=True, slots=True)
