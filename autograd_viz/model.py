@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import graphviz
     from torch import Tensor
 
-    from autograd_viz.picture import Drawing, Formula
+    from autograd_viz.picture import Drawing, Formula, Style
     from autograd_viz.programs.forward import Program
 
 
@@ -27,6 +27,12 @@ class Shown:
 
     The one place where data reaches up to the drawing, and only when it is displayed.
     """
+
+    drawing_options: ClassVar[tuple[str, ...]] = ()  # that `drawn` knows
+
+    def drawn(self, style: Style, **options: Any) -> Drawing:
+        """Draw it in a style; what is not a Graph, a Trace or Variables says here how."""
+        raise TypeError(f"there is no picture of a {type(self).__name__}")
 
     def picture(self, **options: Any) -> Drawing:
         """The picture of this object; `autograd_viz.show.picture` lists the options."""

@@ -8,21 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from autograd_viz import functions_view, variables_view
-from autograd_viz.diagnosis import view as diagnosis_view
-from autograd_viz.diagnosis.reason import Reason
-from autograd_viz.finite_differences import view as differences_view
-from autograd_viz.finite_differences.data import Nudge
-from autograd_viz.model import Graph, Trace, Variables
-from autograd_viz.pathwise import view as paths_view
-from autograd_viz.pathwise.data import Paths
+from autograd_viz import functions_view
+from autograd_viz.model import Graph, Shown, Trace, Variables
 from autograd_viz.picture import ENGINES, THEMES, Drawing, Engine, Style, Theme
 
 _OPTIONS: dict[type, tuple[str, ...]] = {
     Graph: ("limit",),
     Trace: ("limit",),
     Variables: ("view", "frame", "columns"),
-    Paths: ("path", "columns"),
 }
 FORMATS = (".svg", ".pdf", ".png")
 PIXELS_PER_INCH = 192.0  # of a PNG: twice the picture's own size, for projectors
@@ -57,13 +50,11 @@ def picture(
         case Trace():
             return functions_view.functions(shown.graph, shown, style=style, **options)
         case Variables():
+            from autograd_viz import variables_view  # a first picture of a graph does not need it
+
             return variables_view.variables(shown, style=style, **options)
-        case Nudge():
-            return differences_view.drawing(shown, style=style, **options)
-        case Paths():
-            return paths_view.drawing(shown, style=style, **options)
-        case Reason():
-            return diagnosis_view.diagnosis(shown, style=style, **options)
+        case Shown():
+            return shown.drawn(style, **options)
     raise TypeError(f"there is no picture of a {type(shown).__name__}")
 
 
@@ -73,7 +64,8 @@ def _one_of(name: str, given: object, wanted: tuple[str, ...]) -> None:
 
 
 def _known(shown: object, options: Mapping[str, object]) -> None:
-    known = _OPTIONS.get(type(shown), ())
+    own = shown.drawing_options if isinstance(shown, Shown) else ()
+    known = _OPTIONS.get(type(shown), own)
     for name in options:
         if name not in known:
             kind = type(shown).__name__

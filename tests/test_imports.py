@@ -108,6 +108,7 @@ REACHES_UP = {
     ("finite_differences.data", "finite_differences.view"),
     ("finite_differences.data", "finite_differences.error_figure"),
     ("pathwise.data", "pathwise.view"),
+    ("diagnosis.reason", "diagnosis.view"),
     ("model", "show"),
     ("model", "transforms"),
     ("model", "dot"),

@@ -10,6 +10,8 @@ from autograd_viz.model import Edge, Shown, Variables
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from autograd_viz.picture import Drawing, Style
+
 Cause = Literal[
     "not_leaf",
     "not_required",
@@ -72,6 +74,12 @@ class Reason(Shown):
 
     def __repr__(self) -> str:
         return f"<Reason: {self.cause}>"
+
+    def drawn(self, style: Style, **options: Any) -> Drawing:
+        """Draw it, as `autograd_viz.show.picture` asks for."""
+        from autograd_viz.diagnosis import view
+
+        return view.diagnosis(self, style=style, **options)
 
     def __str__(self) -> str:
         return self.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from autograd_viz.model import Shown, Variables
 from autograd_viz.picture import Formula
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from autograd_viz.finite_differences.error_figure import ErrorFigure
+    from autograd_viz.picture import Drawing, Style
 
 MOST_DIGITS = 9  # after the point; float32 knows fewer
 STEPS = tuple(10 ** (-place / 4) for place in range(49))  # 1 to 1e-12, four a decade
@@ -110,6 +111,12 @@ class Nudge(Shown):
 
     def __repr__(self) -> str:
         return f"<Nudge of {self.name} by {self.step:g}: {self.output} by {short(self.difference)}>"
+
+    def drawn(self, style: Style, **options: Any) -> Drawing:
+        """Draw it, as `autograd_viz.show.picture` asks for."""
+        from autograd_viz.finite_differences import view
+
+        return view.drawing(self, style=style, **options)
 
     def __str__(self) -> str:
         from autograd_viz.finite_differences import view as differences_view

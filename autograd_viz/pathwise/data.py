@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from autograd_viz.model import Edge, Shown, Variables
 from autograd_viz.picture import Formula
@@ -16,6 +16,8 @@ from autograd_viz.typeset import Line, Run, derivative
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from autograd_viz.picture import Drawing, Style
 
 MOST_FACTORS = 7  # of a product that are written out
 
@@ -78,8 +80,16 @@ class Paths(Shown):
     agrees: bool  # whether the two are equal, as far as the data type can tell
     remarks: tuple[str, ...] = ()  # what is not as one might expect
 
+    drawing_options: ClassVar[tuple[str, ...]] = ("path", "columns")
+
     def __repr__(self) -> str:
         return f"<{counted(self.count)} from {self.output} to {self.leaf}>"
+
+    def drawn(self, style: Style, **options: Any) -> Drawing:
+        """Draw it, as `autograd_viz.show.picture` asks for."""
+        from autograd_viz.pathwise import view
+
+        return view.drawing(self, style=style, **options)
 
     def __str__(self) -> str:
         from autograd_viz.pathwise import view as paths_view
