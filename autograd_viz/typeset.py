@@ -222,7 +222,8 @@ def _latex(part: Run | Frac | Sup) -> str:
 
 
 def _latex_word(word: str, style: Style) -> str:
-    word, index = re.fullmatch(r"(.*?)([₀-₉]*)", word).groups()  # type: ignore[union-attr]
+    whole, word = word, word.rstrip("₀₁₂₃₄₅₆₇₈₉")
+    index = whole[len(word) :]
     below = f"_{{{index.translate(_SUBSCRIPTS)}}}" if index else ""
     if style != "math" and word in _FUNCTIONS:
         return _FUNCTIONS[word] + below

@@ -35,13 +35,14 @@ def answer(facts: Facts) -> Reason:
 def _not_leaf(case: Case) -> Reason:
     name = case.name
     function = case.tensor.grad_fn
+    assert function is not None  # or it would be a leaf
     made = case.line_at(case.facts.names_of(case.tensor))
-    case.evidence.append(f"{name}.grad_fn is {function.name()}")  # type: ignore[union-attr]
+    case.evidence.append(f"{name}.grad_fn is {function.name()}")
     place = f", {made.quoted}" if made else ""
     line = f"{case.known or 'z'}.retain_grad()"
     said = (
         f"{case.grad_name} is None because {name} is not a leaf: it was computed "
-        f"(by {function.name()}{place}), and PyTorch keeps the gradients of leaves "  # type: ignore[union-attr]
+        f"(by {function.name()}{place}), and PyTorch keeps the gradients of leaves "
         f"only. Before backward(), add: {line}"
     )
     source = case.facts.source

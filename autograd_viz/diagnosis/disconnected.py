@@ -75,7 +75,7 @@ def _with_requires_grad(case: Case, floats: bool = False) -> str:
     name = case.known or "x"
     made = case.line_at(case.facts.names_of(case.tensor))
     found = _MADE_BY.fullmatch(made.text) if made else None
-    if found and "requires_grad" not in made.text:  # type: ignore[union-attr]
+    if made and found and "requires_grad" not in made.text:
         head = found["head"]
         if floats:
             head = re.sub(r",\s*dtype=[\w.]+", "", head) + ", dtype=torch.float32"

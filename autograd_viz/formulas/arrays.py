@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import sympy  # type: ignore[import-untyped]
+import sympy
 from sympy import Expr
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from autograd_viz.formulas.product_rules import Step
 from autograd_viz.formulas.products import GRADIENT, Product
 from autograd_viz.formulas.recipes import Operand, Operation, Recipe, is_to_constant, read, roles
 from autograd_viz.model import Link, Slot, Variable, Variables
-from autograd_viz.typeset import TRANSPOSED, Line, Run, Sup, derivative, math
+from autograd_viz.typeset import TRANSPOSED, Frac, Line, Run, Sup, derivative, math
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -206,7 +206,7 @@ def _texts(recipe: Recipe) -> list[Expression | None]:
 
 def product_line(variables: Variables, source: Variable, product: Product) -> Line:
     """The text of a product as mathematics, with the gradient's symbol in the place of ∂."""
-    parts: list[object] = []
+    parts: list[Run | Frac | Sup] = []
     symbol = gradient_symbol(variables, source)
     for piece in re.split(r"(∂\.m?T\b|∂|\.m?T\b|\*\*[\d.]+|\b(?:keep)?dim=[-\w]+)", product.text):
         if piece.startswith(GRADIENT):
@@ -222,7 +222,7 @@ def product_line(variables: Variables, source: Variable, product: Product) -> Li
             parts.append(Run(piece))
         elif piece:
             parts += math(piece)
-    return tuple(parts)  # type: ignore[arg-type]
+    return tuple(parts)
 
 
 def gains(variables: Variables, link: Link) -> str:

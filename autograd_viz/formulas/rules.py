@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import sympy  # type: ignore[import-untyped]
+import sympy
 from sympy import Expr
 
 Sign = Callable[[Expr, Expr], int]

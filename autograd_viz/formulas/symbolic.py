@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import sympy  # type: ignore[import-untyped]
+import sympy
 from sympy import Expr, Symbol
 
 from autograd_viz.formulas import arrays, rules
@@ -168,7 +168,9 @@ def _expression(recipe: Recipe, sign: rules.Sign, unknown: dict[Symbol, frozense
         ):
             raise _NoFormulaError
         operands = [_operand(recipe, one, done, unknown) for one in operation.operands]
-        known = None if None in operands else _outputs(operation, operands, sign)  # type: ignore[arg-type]
+        arrays = [one for one in operands if one is not None]
+        complete = len(arrays) == len(operands)
+        known = _outputs(operation, arrays, sign) if complete else None
         done.append(known or _made_up(operation, operands, unknown))
     last = done[-1][0]
     if len(last.items) != 1:
@@ -203,11 +205,11 @@ def _made_up(
     operation: Operation, operands: Sequence[Array | None], unknown: dict[Any, Any]
 ) -> list[Array]:
     """Symbols for the results of an operation without a rule, which remember what they are of."""
-    if None in operands:
-        raise _NoFormulaError
     free: set[Symbol] = set()
     for array in operands:
-        for item in array.items:  # type: ignore[union-attr]
+        if array is None:
+            raise _NoFormulaError
+        for item in array.items:
             for one in item.free_symbols:
                 free |= {one, *unknown.get(one, ())}
     made_from = frozenset(free)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import sympy  # type: ignore[import-untyped]
+import sympy
 from sympy import Expr, Symbol
 
 from autograd_viz.typeset import Frac, Line, Run, Sup, math, plain

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-import sympy  # type: ignore[import-untyped]
+import sympy
 import torch
 import torch.nn.functional as F
 

@@ -1,7 +1,7 @@
 """SymPy's expressions as they stand on a slide."""
 
 import pytest
-import sympy  # type: ignore[import-untyped]
+import sympy
 from sympy import Float, Rational, cos, exp, log, pi, sqrt
 
 from autograd_viz.formulas.rules import log2, sigmoid
