@@ -50,6 +50,11 @@ def torchviz_deep(output: Tensor) -> None:
     sys.setrecursionlimit(limit)
 
 
+def row(title: str, ours: float, other: float, goal: str) -> Row:
+    """Seconds of ours and of the other, and their ratio."""
+    return title, milliseconds(ours), milliseconds(other), f"{ours / other:.3g} x", goal
+
+
 def compare(
     title: str,
     goal: str,
@@ -61,13 +66,7 @@ def compare(
     """Measure ours against another in turns; the ratio is that of the medians."""
     # av.graph makes what any walk has left of a deep graph safe to delete.
     result = medians({"other": other, "ours": ours}, prepare, clean_up=av.graph, rounds=rounds)
-    return (
-        title,
-        milliseconds(result["ours"]),
-        milliseconds(result["other"]),
-        f"{result['ours'] / result['other']:.3g} x",
-        goal,
-    )
+    return row(title, result["ours"], result["other"], goal)
 
 
 def in_new_process(code: str, repeats: int = 5) -> float:
@@ -128,25 +127,17 @@ def programs() -> list[Row]:
             rounds=9,
         )
     return [
-        (
+        row(
             "program.at, lecture's example / forward and backward",
-            milliseconds(result["at"]),
-            milliseconds(result["plain"]),
-            f"{result['at'] / result['plain']:.3g} x",
+            result["at"],
+            result["plain"],
             "<= 1 ms",
         ),
-        (
-            "program.at without gradients / the same",
-            milliseconds(result["forward"]),
-            milliseconds(result["plain"]),
-            f"{result['forward'] / result['plain']:.3g} x",
-            "",
-        ),
-        (
+        row("program.at without gradients / the same", result["forward"], result["plain"], ""),
+        row(
             "program of 1,000 statements / plain forward",
-            milliseconds(recorded["program"]),
-            milliseconds(recorded["plain"]),
-            f"{recorded['program'] / recorded['plain']:.3g} x",
+            recorded["program"],
+            recorded["plain"],
             "<= 200 ms",
         ),
     ]
@@ -177,20 +168,13 @@ def explorer() -> list[Row]:
         repeats=20,
     )
     return [
-        (
+        row(
             "Explorer's tick, lecture's example / forward and backward",
-            milliseconds(result["tick"]),
-            milliseconds(result["plain"]),
-            f"{result['tick'] / result['plain']:.3g} x",
+            result["tick"],
+            result["plain"],
             "<= 1 ms",
         ),
-        (
-            "its texts / program.at and trace",
-            milliseconds(result["state"]),
-            milliseconds(result["run"]),
-            f"{result['state'] / result['run']:.3g} x",
-            "<= 0.4 ms",
-        ),
+        row("its texts / program.at and trace", result["state"], result["run"], "<= 0.4 ms"),
     ]
 
 
@@ -226,13 +210,7 @@ def rows() -> list[Row]:
         {"backward": backward, "trace": av.trace}, prepare=lambda: example, rounds=30, repeats=20
     )
     table.append(
-        (
-            "trace, lecture's example / backward",
-            milliseconds(result["trace"]),
-            milliseconds(result["backward"]),
-            f"{result['trace'] / result['backward']:.3g} x",
-            "<= 0.5 ms",
-        )
+        row("trace, lecture's example / backward", result["trace"], result["backward"], "<= 0.5 ms")
     )
     trace = av.trace(example)
     trace._repr_mimebundle_()  # compiles Graphviz where no earlier process has
