@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from types import FrameType
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor
@@ -19,9 +19,14 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.autograd.graph import Node as AutogradNode
 
 from autograd_viz import names as naming
+from autograd_viz.engines.protocol import engine_values
 from autograd_viz.errors import NoGraphError, NotATensorError
 from autograd_viz.model import Edge, Graph, Node, Output, Slot
 from autograd_viz.release import NextFunctions, protect
+
+if TYPE_CHECKING:
+    from autograd_viz.engines.protocol import Value
+    from autograd_viz.engines.values_graph import Captured
 
 SMALL = 16  # elements; the values of larger named tensors are not copied
 SMALL_GRAPH = 60  # nodes; of larger graphs what the operations saved is not read at once
@@ -32,16 +37,17 @@ InputFacts = tuple[Mapping[str, str], Mapping[str, float]]
 
 
 def graph(
-    output: Tensor | Sequence[Tensor],
+    output: Tensor | Value | Sequence[Tensor | Value],
     *,
-    names: Mapping[str, Tensor] | None = None,
+    names: Mapping[str, Any] | None = None,
     params: torch.nn.Module | Mapping[str, Tensor] | None = None,
 ) -> Graph:
     """Return the autograd graph of a tensor, or the one that several tensors share.
 
     Args:
         output: a tensor that autograd made or a leaf that requires grad, of any shape, dtype and
-            device; or a sequence of such tensors.
+            device; or a sequence of such tensors. Or a value of another engine, as micrograd's or
+            one of your own (`autograd_viz.engines.protocol` says what it must have).
         names: labels of your own; they win over all others.
         params: a module (or its named parameters), whose parameters get their dotted names.
 
@@ -58,8 +64,23 @@ def graph(
     >>> [(node.label, node.name) for node in av.graph(c).nodes]
     [('c', 'AddBackward0'), ('a', 'AccumulateGrad'), ('b', 'AccumulateGrad')]
     """
+    frame = sys._getframe(1)
+    values = None if naming.is_tensor(output) else engine_values(output)
+    if values is not None:
+        return captured_values(values, frame, names).graph
     outputs = checked_outputs(output, call="graph")
-    return capture(outputs, sys._getframe(1), names, params)[0]
+    return capture(outputs, frame, names, params)[0]
+
+
+def captured_values(
+    values: Sequence[Any], frame: FrameType | None, names: Mapping[str, Any] | None
+) -> Captured:
+    """Return the graph of another engine's values, with the values; names come from `frame`."""
+    from autograd_viz.engines import values_graph  # tensors do not need it
+
+    held = partial(naming.held, frame)
+    with garbage_collection_paused():
+        return values_graph.captured(values, names, naming.variables(frame), held)
 
 
 def capture(
@@ -96,7 +117,7 @@ def checked_outputs(output: object, call: str) -> list[Tensor]:
         raise NotATensorError(
             f"av.{call}() wants a tensor or a list of tensors, but was given "
             f"{_article(type(output).__name__)}; give the tensor that the computation returns: "
-            f"av.{call}(loss)"
+            f"av.{call}(loss). A value of an engine of your own needs .value, .grad and .inputs"
         )
     for position, tensor in enumerate(outputs):
         which = "the output" if len(outputs) == 1 else f"output {position}"

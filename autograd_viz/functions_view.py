@@ -48,6 +48,7 @@ def functions(
     boxes, arrows = _Builder(graph, trace, drawn, edges).boxes_and_arrows()
     hidden = len(graph.nodes) - len(drawn)
     notes = [_NOTES[name] for name in dict.fromkeys(node.name for node in drawn) if name in _NOTES]
+    notes += trace.notes if trace is not None else ()
     if hidden:
         notes.append(
             f"{hidden:,} of {len(graph.nodes):,} nodes are left out; "

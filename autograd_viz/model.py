@@ -70,7 +70,7 @@ class Node:
 
     id: int  # position in the walk from the output, breadth first; 0 is the root
     kind: Literal["function", "accumulate"]
-    name: str  # PyTorch's: "MulBackward0", "AccumulateGrad"
+    name: str  # PyTorch's: "MulBackward0", "AccumulateGrad"; another engine's own: "*", "leaf"
     outputs: tuple[Output, ...]  # of the forward operation, one a slot
     inputs: int = 0  # of the forward operation, those that need no gradient included
     constants: Mapping[str, float] = field(
@@ -80,6 +80,12 @@ class Node:
         default_factory=dict, hash=False
     )  # the reader's names for inputs and numbers that are constants: {"other": "x"}
     custom: bool = False  # the backward of a torch.autograd.Function
+    rule: str = ""  # of another engine's operation: PyTorch's name for the same, "MulBackward0"
+
+    @property
+    def function(self) -> str:
+        """PyTorch's name, by which the text and the formula of the operation are known."""
+        return self.rule or self.name
 
     @property
     def label(self) -> str | None:
@@ -153,6 +159,12 @@ class Graph(Shown):
         """The node of the (first) output."""
         return self.nodes[self.outputs[0].node]
 
+    @property
+    def engine(self) -> str:
+        """Whose gradients they are, in words: "autograd", or "your engine"."""
+        foreign = any(leaf.name != "AccumulateGrad" for leaf in self.leaves[:1])
+        return "your engine" if foreign else "autograd"
+
     @cached_property
     def leaves(self) -> tuple[Node, ...]:
         """The nodes that add into a leaf's `.grad`, in the order of the walk."""
@@ -217,6 +229,7 @@ class Trace(Shown):
     leaf_grads: tuple[tuple[Tensor, Tensor | None], ...]  # (leaf, its gradient); None: not reached
     starts: tuple[Tensor, ...]  # the gradient that each output began with
     local: Mapping[Edge, float]  # local derivative along an edge, where both ends are scalars
+    notes: tuple[str, ...] = ()  # what struck in the pass, in sentences
 
     def __repr__(self) -> str:
         return f"<Trace of {len(self.steps):,} steps>"

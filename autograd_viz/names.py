@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import FrameType
 from typing import Any, Literal
 
@@ -47,13 +47,27 @@ def collect(
             )
         yield str(name), tensor
     yield from _parameters(params)
-    if frame is not None:
-        scope = dict(frame.f_locals)
-        for name, value in list(frame.f_globals.items()):
-            scope.setdefault(name, value)
-        for name, value in scope.items():
-            if is_tensor(value) and name.isidentifier() and not name.startswith("_"):
-                yield name, value
+    for name, value in _scope(frame).items():
+        if is_tensor(value) and _is_name(name):
+            yield name, value
+
+
+def _scope(frame: FrameType | None) -> dict[str, Any]:
+    if frame is None:
+        return {}
+    scope = dict(frame.f_locals)
+    for name, value in list(frame.f_globals.items()):
+        scope.setdefault(name, value)
+    return scope
+
+
+def _is_name(name: str) -> bool:
+    return name.isidentifier() and not name.startswith("_")
+
+
+def variables(frame: FrameType | None) -> dict[str, object]:
+    """All variables of the caller, whatever they hold, in the order in which they win a name."""
+    return {name: value for name, value in _scope(frame).items() if _is_name(name)}
 
 
 def is_tensor(value: object) -> bool:
@@ -89,12 +103,25 @@ def reachable_tensors(frame: FrameType | None) -> Iterator[Tensor]:
     Of the functions that called the caller only the variables themselves are looked at. No code of
     a stranger's class is run, and after MOST_HOLDERS containers and objects the search ends.
     """
+    yield from filter(is_tensor, _reachable(frame))
+
+
+def held(frame: FrameType | None, ids: Collection[int]) -> set[int]:
+    """Which of some objects, given by their `id()`, the caller's variables lead to.
+
+    Found as `reachable_tensors` finds tensors, and never through another one of the objects.
+    """
+    return {id(value) for value in _reachable(frame, ids)}.intersection(ids)
+
+
+def _reachable(frame: FrameType | None, ids: Collection[int] = ()) -> Iterator[Any]:
+    """Tensors, and what has one of the ids; neither is looked into."""
     if frame is None:
         return
     level: list[Any] = [*frame.f_locals.values(), *frame.f_globals.values()]
     outer = frame.f_back
     while outer is not None:
-        level += filter(is_tensor, outer.f_locals.values())
+        level += (one for one in outer.f_locals.values() if is_tensor(one) or id(one) in ids)
         outer = outer.f_back
     seen: set[int] = set()
     kinds: dict[type, Literal["tensor", "holder", "other"]] = {}
@@ -107,7 +134,10 @@ def reachable_tensors(frame: FrameType | None) -> Iterator[Tensor]:
                 yield value
             elif what == "holder" and id(value) not in seen:
                 seen.add(id(value))
-                holders.append(value)
+                if id(value) in ids:
+                    yield value
+                else:
+                    holders.append(value)
         level = gc.get_referents(*holders)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,14 +20,19 @@ from autograd_viz.capture import (
     Saved,
     Walk,
     capture,
+    captured_values,
     checked_outputs,
     copied,
     garbage_collection_paused,
     is_custom,
     saved_by,
 )
+from autograd_viz.engines.protocol import engine_values
 from autograd_viz.errors import GradError, GraphFreedError, NotATensorError
 from autograd_viz.model import Edge, Graph, Step, Trace
+
+if TYPE_CHECKING:
+    from autograd_viz.engines.protocol import Value
 
 COPIED = 1_024  # elements; a larger gradient is kept as it is, where nothing can change it
 SCALAR_NODES = 500  # local derivatives are computed for graphs up to this size
@@ -36,10 +41,10 @@ Grads = tuple[Tensor | None, ...]
 
 
 def trace(
-    output: Tensor | Sequence[Tensor],
-    grad: Tensor | Sequence[Tensor | None] | None = None,
+    output: Tensor | Value | Sequence[Tensor | Value],
+    grad: Tensor | Sequence[Tensor | None] | float | None = None,
     *,
-    names: Mapping[str, Tensor] | None = None,
+    names: Mapping[str, Any] | None = None,
     params: torch.nn.Module | Mapping[str, Tensor] | None = None,
 ) -> Trace:
     """Run one backward pass and return what happened, leaving everything as it was.
@@ -49,9 +54,11 @@ def trace(
     graph stays usable. The recorded tensors are copies, or the engine's own that it has let go.
 
     Args:
-        output: a tensor, or a sequence of tensors, as for `graph`.
+        output: a tensor, or a sequence of tensors, as for `graph`. Of a value of another engine
+            the engine's own backward steps run, and its gradients are put back.
         grad: the gradient to start from, with the output's shape; for several outputs a sequence
-            of them. May be left out for real outputs of one element, as in PyTorch: it is 1.
+            of them. May be left out for real outputs of one element, as in PyTorch: it is 1. For
+            a value of another engine a number or an array.
         names: as for `graph`.
         params: as for `graph`.
 
@@ -70,8 +77,26 @@ def trace(
     >>> a.grad is None
     True
     """
-    outputs = checked_outputs(output, call="trace")
-    return recorded(outputs, grad, sys._getframe(1), names, params)
+    return recorded_from(output, grad, sys._getframe(1), names, params, call="trace")
+
+
+def recorded_from(
+    output: object,
+    grad: Any,
+    frame: FrameType,
+    names: Mapping[str, Any] | None,
+    params: torch.nn.Module | Mapping[str, Tensor] | None,
+    call: str,
+) -> Trace:
+    """Return the trace of what the reader gave; names come from `frame`."""
+    values = None if naming.is_tensor(output) else engine_values(output)
+    if values is not None:
+        from autograd_viz.engines import backward_pass  # tensors do not need it
+
+        found = captured_values(values, frame, names)
+        with garbage_collection_paused():
+            return backward_pass.traced(found, grad)
+    return recorded(checked_outputs(output, call), grad, frame, names, params)
 
 
 def recorded(

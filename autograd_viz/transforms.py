@@ -213,7 +213,7 @@ def _expressions(graph: Graph, order: list[int], anchors: set[int]) -> dict[int,
             wanted = [] if role == "exponent" and len(inputs) == 1 else [None]
             if place is not None and inputs[place : place + 1] == wanted:
                 inputs[place : place + 1] = [Expression(clean(symbol))]
-        texts[number] = expression(node.name, inputs, node.constants)
+        texts[number] = expression(node.function, inputs, node.constants)
     return texts
 
 

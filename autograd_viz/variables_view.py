@@ -187,6 +187,7 @@ class _Drawing:
             ]
             if bare:
                 notes.append(f"Without a formula, as a number only: {text.joined(bare)}.")
+        notes += self.trace.notes if self.trace is not None else ()
         return tuple(notes)
 
     # What stands where, and from which frame on.

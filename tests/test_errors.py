@@ -201,7 +201,7 @@ def test_bad_grads(case):
 def test_the_line_for_a_number_as_gradient_works():
     y = pair()
     with pytest.raises(NotATensorError) as caught:
-        av.trace(y, 1.5)  # type: ignore[arg-type]
+        av.trace(y, 1.5)
     (line,) = re.findall(r"av\.trace\(.*\)", str(caught.value))
     trace = eval(line, {"av": av, "torch": torch, "y": y})
     assert trace.leaf_grads[0][1].tolist() == [3, 3]

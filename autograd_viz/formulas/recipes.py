@@ -171,7 +171,7 @@ def _read(variables: Variables, variable: Variable) -> Read:
 
     for number in reversed(variable.members):  # what is used stands before what uses it
         node = graph.nodes[number]
-        name = node.name if node.custom else operation(node.name)
+        name = node.name if node.custom else operation(node.function)
         wanted = range(max(node.inputs, len(roles(name))))
         operands = tuple(operand(node, name, index) for index in wanted)
         if name == "Pow" and operands[1].kind == "unknown" and "self" in node.constants:  # 2 ** x

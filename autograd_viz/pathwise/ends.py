@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,8 @@ from torch import Tensor
 from autograd_viz import names as naming
 from autograd_viz import record
 from autograd_viz.capture import checked_outputs
+from autograd_viz.engines.protocol import is_value
+from autograd_viz.engines.protocol import name_of as own_name
 from autograd_viz.errors import GradError, NoGraphError, NotATensorError
 from autograd_viz.model import Slot, Variables
 from autograd_viz.pathwise.gradients import walk_of
@@ -20,7 +23,7 @@ from autograd_viz.text import clean
 def traced(
     output: object,
     frame: FrameType,
-    names: Mapping[str, Tensor] | None,
+    names: Mapping[str, Any] | None,
     params: torch.nn.Module | Mapping[str, Tensor] | None,
 ) -> Variables:
     """The variables of an output's backward pass, recorded unless they are given."""
@@ -36,6 +39,14 @@ def traced(
                 "one of them: av.paths(e, a)"
             )
         return output.trace.variables(open=output.opened) if output.focus else output
+    if not naming.is_tensor(output) and is_value(output):
+        trace = record.recorded_from(output, None, frame, names, params, "paths")
+        if all(one is None for step in trace.steps for one in step.grad_inputs):
+            raise ValueError(
+                "the paths' products need the backward step of each value, and these have none; "
+                "give their class a method backward_step(self)"
+            )
+        return trace.variables()
     if not naming.is_tensor(output):
         raise NotATensorError(
             f"av.paths() wants the output and then the leaf, but the output is of type "
@@ -51,6 +62,17 @@ def traced(
             "av.paths(av.trace(y, torch.ones_like(y)).variables(), x)"
         )
     return record.recorded(outputs, None, frame, names, params).variables()
+
+
+def name_of(leaf: object, frame: FrameType, names: Mapping[str, Any] | None) -> str | None:
+    """The name of a value of another engine; None for a tensor."""
+    if naming.is_tensor(leaf) or not is_value(leaf):
+        return None
+    known = {**naming.variables(frame), **(names or {})}
+    name = own_name(leaf) or next((name for name, value in known.items() if value is leaf), None)
+    if name is None:
+        raise ValueError("this value has no name; keep it in a variable, a = ..., av.paths(e, a)")
+    return name
 
 
 def goal_of(variables: Variables, leaf: object) -> Slot | None:

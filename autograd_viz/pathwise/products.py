@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autograd_viz import names as naming
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from autograd_viz.engines.protocol import Value
     from autograd_viz.model import Variables
     from autograd_viz.pathwise.data import Paths
 
@@ -19,11 +20,11 @@ MOST = 6  # paths that are listed
 
 
 def paths(
-    output: Tensor | Variables,
-    leaf: Tensor | str,
+    output: Tensor | Variables | Value,
+    leaf: Tensor | str | Value,
     *,
     most: int = MOST,
-    names: Mapping[str, Tensor] | None = None,
+    names: Mapping[str, Any] | None = None,
     params: torch.nn.Module | Mapping[str, Tensor] | None = None,
 ) -> Paths:
     """Return the paths from an output to a leaf, with the product of derivatives along each.
@@ -39,8 +40,8 @@ def paths(
     shape, and the first paths are listed in the program's order.
 
     Args:
-        output: a real tensor of one element; or the variables of a trace, for another start:
-            `av.trace(y, grad).variables()`.
+        output: a real tensor of one element, or a value of another engine; or the variables
+            of a trace, for another start: `av.trace(y, grad).variables()`.
         leaf: a tensor that the output was computed from, also an intermediate one; or its name.
         most: how many paths are listed.
         names: as for `graph`.
@@ -71,7 +72,7 @@ def paths(
         raise ValueError(f"most={most!r}: give the number of paths to list: av.paths(e, a, most=6)")
     frame = sys._getframe(1)
     variables = path_ends.traced(output, frame, names, params)
-    goal = path_ends.goal_of(variables, leaf)
+    goal = path_ends.goal_of(variables, path_ends.name_of(leaf, frame, names) or leaf)
     if goal is not None:
         return path_sums.all_paths(variables, goal, most)
     named = naming.collect(frame, names, params)

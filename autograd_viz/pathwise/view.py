@@ -83,17 +83,20 @@ def _verdict(shown: Paths) -> str:
     if gradient is None:
         return ", but autograd brought no gradient."
     own = "; ".join(text.summary(gradient))
+    engine = shown.variables.graph.engine
     if not shown.agrees:
-        return f", but autograd's gradient is {own}: {_difference(shown)}."
+        return f", but {engine}'s gradient is {own}: {_difference(shown)}."
     if isinstance(total, float) and text.trouble(gradient) and text.number(total) != own:
         dtype = str(gradient.dtype).removeprefix("torch.")
-        return f", and autograd's gradient is {own}, since {dtype} holds no number so large."
-    return ", and autograd's gradient is the same."
+        return f", and {engine}'s gradient is {own}, since {dtype} holds no number so large."
+    return f", and {engine}'s gradient is the same."
 
 
 def _difference(shown: Paths) -> str:
     if shown.gradient is not None and text.trouble(shown.gradient):
         return "a number on the way is too large, or is no number"
+    if shown.variables.graph.engine != "autograd":
+        return "a backward step does more or less than to add what its value contributes"
     return "a hook has changed it, or the backward of a custom Function does not give a derivative"
 
 

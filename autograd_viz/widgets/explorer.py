@@ -12,10 +12,9 @@ import traitlets
 from traitlets import TraitError
 
 from autograd_viz import show
-from autograd_viz.capture import checked_outputs
 from autograd_viz.picture import Picture
 from autograd_viz.programs.forward import Program
-from autograd_viz.record import recorded
+from autograd_viz.record import recorded_from
 from autograd_viz.widgets import page
 from autograd_viz.widgets.controls import beginning, checked, tick_of
 from autograd_viz.widgets.inputs import controls, fixed
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from autograd_viz.engines.protocol import Value
     from autograd_viz.widgets.companions import Companion
 
 Json = dict[str, Any]
@@ -70,10 +70,10 @@ def explore(f: Callable[..., Any], /, **inputs: Any) -> Explorer:
 
 
 def step(
-    output: Tensor | Sequence[Tensor],
-    grad: Tensor | Sequence[Tensor | None] | None = None,
+    output: Tensor | Value | Sequence[Tensor | Value],
+    grad: Tensor | Sequence[Tensor | None] | float | None = None,
     *,
-    names: Mapping[str, Tensor] | None = None,
+    names: Mapping[str, Any] | None = None,
     params: torch.nn.Module | Mapping[str, Tensor] | None = None,
 ) -> Explorer:
     """Show the backward pass from a tensor step by step, in the Explorer without sliders.
@@ -94,9 +94,8 @@ def step(
     >>> w.view, w.step
     ('backward', 3)
     """
-    outputs = checked_outputs(output, call="step")
-    trace = recorded(outputs, grad, sys._getframe(1), names, params)
-    return Explorer(States(trace))
+    frame = sys._getframe(1)
+    return Explorer(States(recorded_from(output, grad, frame, names, params, call="step")))
 
 
 class Explorer(anywidget.AnyWidget):

@@ -305,7 +305,8 @@ def _verdict(run: Variables, goal: Slot, routes: Sequence[Sequence[Edge]]) -> st
     else:
         same = total == arrived or (total != total and arrived != arrived)
     said = _known(total)
-    return said if same else f"{said}, but autograd's gradient is {_known(arrived)}"
+    engine = run.graph.engine
+    return said if same else f"{said}, but {engine}'s gradient is {_known(arrived)}"
 
 
 def _product(run: Variables, edges: Sequence[Edge], start: bool = False) -> float | None:
