@@ -7,17 +7,32 @@ from autograd_viz.capture import graph
 from autograd_viz.record import trace
 
 if TYPE_CHECKING:
+    from autograd_viz.descents.watched import descend
     from autograd_viz.diagnosis.diagnose import why
     from autograd_viz.finite_differences.differences import nudge
     from autograd_viz.pathwise.products import paths
+    from autograd_viz.plots import figure
     from autograd_viz.programs.forward import program
     from autograd_viz.widgets.explorer import explore, step
 
-__all__ = ["explore", "graph", "nudge", "paths", "program", "step", "trace", "why"]
+__all__ = [
+    "descend",
+    "explore",
+    "figure",
+    "graph",
+    "nudge",
+    "paths",
+    "program",
+    "step",
+    "trace",
+    "why",
+]
 __version__ = "0.1.0"
 
 _LATER = {  # loaded when they are first asked for, so that importing the package stays quick
+    "descend": "descents.watched",
     "explore": "widgets.explorer",
+    "figure": "plots",
     "nudge": "finite_differences.differences",
     "paths": "pathwise.products",
     "program": "programs.forward",

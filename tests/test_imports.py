@@ -74,7 +74,8 @@ FLOORS = {  # a module imports only from floors below its own
     "diagnosis.facts": 4,
     "diagnosis.cases": 5,
     "show": 6,
-    "finite_differences.error_figure": 7,
+    "plots": 7,
+    "finite_differences.error_figure": 8,
     "finite_differences.shifted_runs": 7,
     "finite_differences.differencing": 8,
     "finite_differences.differences": 9,
@@ -99,6 +100,10 @@ FLOORS = {  # a module imports only from floors below its own
     "widgets.companion_words": 8,
     "widgets.companion_figures": 9,
     "widgets.companions": 10,
+    "descents.walks": 8,
+    "descents.walk_words": 9,
+    "descents.walk_figures": 10,
+    "descents.watched": 11,
     "widgets.notes": 7,
     "widgets.snapshots": 7,
     "widgets.states": 8,
@@ -121,6 +126,7 @@ REACHES_UP = {
 }
 AT_ONCE = {  # by which modules, at the top: what costs time is loaded where it is needed
     "torch": {
+        "descents.walks",
         "programs.arguments",
         "capture",
         "diagnosis.cases",
@@ -147,13 +153,18 @@ AT_ONCE = {  # by which modules, at the top: what costs time is loaded where it 
         "widgets.states",
     },
     "anywidget": {"widgets.explorer"},
-    "ipywidgets": {"widgets.companions"},
+    "ipywidgets": {"descents.watched", "widgets.companions"},
     "wasmtime": set(),
     "graphviz": set(),
     "typst": set(),
     "IPython": set(),
     "sympy": {"formulas.arrays", "formulas.rules", "formulas.symbolic", "formulas.writing"},
-    "matplotlib": {"finite_differences.error_figure", "widgets.companion_figures"},
+    "matplotlib": {
+        "descents.walk_figures",
+        "finite_differences.error_figure",
+        "plots",
+        "widgets.companion_figures",
+    },
 }
 INSIDE = {  # by which modules, inside functions
     "torch": {"text"},
@@ -302,7 +313,9 @@ def test_importing_the_package_loads_nothing_heavy():
 
 def test_public_names():
     assert autograd_viz.__all__ == [
+        "descend",
         "explore",
+        "figure",
         "graph",
         "nudge",
         "paths",

@@ -161,7 +161,7 @@ class Nudge(Shown):
         return self.measured(given)
 
     def error_plot(
-        self, steps: Sequence[float] | None = None, theme: Literal["light", "dark"] = "light"
+        self, steps: Sequence[float] | None = None, theme: Literal["auto", "light", "dark"] = "auto"
     ) -> ErrorFigure:
         """The error against the step, both logarithmic, as a figure of matplotlib.
 
@@ -171,13 +171,13 @@ class Nudge(Shown):
 
         Args:
             steps: as for `errors`.
-            theme: "light" or "dark".
+            theme: "light", "dark", or "auto" to follow the page.
 
         Raises:
             ModuleNotFoundError: matplotlib is not installed.
         """
-        if theme not in ("light", "dark"):
-            raise ValueError(f"theme={theme!r}: give 'light' or 'dark'")
+        if theme not in ("auto", "light", "dark"):
+            raise ValueError(f"theme={theme!r}: give one of 'auto', 'light', 'dark'")
         try:
             from autograd_viz.finite_differences import error_figure
         except ModuleNotFoundError as error:

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import math
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
-from autograd_viz import show
+from autograd_viz import plots, show
 from autograd_viz.finite_differences.data import Errors, Nudge, short
+from autograd_viz.plots import Theme
 from autograd_viz.text import number, table
 
-Theme = Literal["light", "dark"]
-_COLOURS = {
-    "light": {"paper": "#ffffff", "ink": "#1b1b1b", "grid": "#d5dae0", "floor": "#b3001b",
-              "float32": "#a35200", "float64": "#14507f", "chosen": "#8a1c9c"},
-    "dark": {"paper": "#14171c", "ink": "#f4f4f4", "grid": "#3a424c", "floor": "#ff8a9b",
-             "float32": "#f0b350", "float64": "#7db8ee", "chosen": "#f29bff"},
-}  # fmt: skip
-_MARKERS = {"float32": "o", "float64": "s"}
-_SETTINGS: Any = {"font.size": 14, "svg.hashsalt": "autograd_viz", "svg.fonttype": "path"}
+_KINDS = {"float32": ("orange", "o"), "float64": ("blue", "s")}  # data type -> colour, marker
 
 
 class ErrorFigure(Figure):
     """A figure that also shows itself where no drawing backend is set up, and says it in words."""
 
     title = words = ""
+    theme: Theme = "auto"
 
     @property
     def svg(self) -> str:
         """The figure as the text of an SVG file, the same for the same numbers."""
-        file = io.StringIO()
-        with matplotlib.rc_context(_SETTINGS):
-            self.savefig(file, format="svg", metadata={"Date": None})
-        return file.getvalue()
+        return plots.svg_of(self, self.theme)
 
     def __str__(self) -> str:
         return self.words
@@ -46,8 +36,8 @@ class ErrorFigure(Figure):
 
 def error_figure(shown: Nudge, errors: Errors, theme: Theme) -> ErrorFigure:
     """Draw the errors of a Nudge, with the floor of float32 and the chosen step."""
-    colour = _COLOURS[theme]
-    with matplotlib.rc_context(_SETTINGS):
+    colour = plots.palette(theme)
+    with matplotlib.rc_context(plots.SETTINGS):
         figure: Any = ErrorFigure(figsize=(9, 6), layout="constrained", facecolor=colour["paper"])
         axes = figure.add_subplot()
         for kind, values in errors.errors.items():
@@ -57,11 +47,12 @@ def error_figure(shown: Nudge, errors: Errors, theme: Theme) -> ErrorFigure:
                 if error > 0 and math.isfinite(error)
             ]
             if points:
-                axes.plot(*zip(*points, strict=True), color=colour[kind], linewidth=2.5,
-                          marker=_MARKERS[kind], markersize=6, label=kind)  # fmt: skip
+                shade, marker = _KINDS[kind]
+                axes.plot(*zip(*points, strict=True), color=colour[shade], linewidth=2.5,
+                          marker=marker, markersize=6, label=kind)  # fmt: skip
         _floor(axes, errors, colour)
         _lost(axes, errors, colour)
-        axes.axvline(abs(shown.step), color=colour["chosen"], linewidth=2.5, linestyle=":",
+        axes.axvline(abs(shown.step), color=colour["violet"], linewidth=2.5, linestyle=":",
                      label=f"chosen step, {short(abs(shown.step))}")  # fmt: skip
         axes.set(xscale="log", yscale="log")
         axes.set_xlabel("step", fontsize=17)
@@ -72,6 +63,7 @@ def error_figure(shown: Nudge, errors: Errors, theme: Theme) -> ErrorFigure:
         )
         _coloured(axes, colour)
     figure.title = f"Error of the difference quotient of {shown.output} by {shown.name}"
+    figure.theme = theme
     figure.words = _words(figure.title, errors)
     return figure  # type: ignore[no-any-return]
 
@@ -82,7 +74,7 @@ def _floor(axes: Any, errors: Errors, colour: dict[str, str]) -> None:
     steps = sorted(abs(step) for step in errors.steps if abs(step) >= least)
     if "float32" not in errors.errors or not errors.output or len(steps) < 2:
         return
-    axes.plot(steps, [errors.floor(step) for step in steps], color=colour["floor"], linewidth=2,
+    axes.plot(steps, [errors.floor(step) for step in steps], color=colour["red"], linewidth=2,
               linestyle="--", label="float32 floor: the output's rounding / step")  # fmt: skip
 
 
@@ -91,17 +83,12 @@ def _lost(axes: Any, errors: Errors, colour: dict[str, str]) -> None:
     lost = [abs(step) for step in errors.steps if abs(step) < abs(errors.value) * 2.0**-25]
     if "float32" in errors.errors and lost and errors.gradient:
         axes.text(min(lost), abs(errors.gradient) / 4, "lost: value + step is the value",
-                  color=colour["float32"], fontsize=14, va="top")  # fmt: skip
+                  color=colour["orange"], fontsize=14, va="top")  # fmt: skip
 
 
 def _coloured(axes: Any, colour: dict[str, str]) -> None:
-    axes.set_facecolor(colour["paper"])
-    axes.grid(color=colour["grid"])
-    axes.tick_params(colors=colour["ink"], labelsize=14, which="both")
-    for part in (axes.xaxis.label, axes.yaxis.label, axes.title):
-        part.set_color(colour["ink"])
-    for spine in axes.spines.values():
-        spine.set_color(colour["ink"])
+    plots.coloured(axes, colour)
+    axes.tick_params(labelsize=14, which="both")
     legend = axes.legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False, fontsize=14
     )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import html
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 import traitlets
 
+from autograd_viz import plots, show
+from autograd_viz.plots import Theme, checked_theme
 from autograd_viz.programs.forward import Program
-from autograd_viz.widgets import companion_figures as figures
-from autograd_viz.widgets.companion_figures import ContourPlot, TangentPlot, Theme
+from autograd_viz.widgets.companion_figures import ContourPlot, TangentPlot
 from autograd_viz.widgets.companion_words import point_of
 from autograd_viz.widgets.grids import Axis, Grids, axis_of, one_number
 
@@ -59,6 +58,11 @@ class Companion(ipywidgets.Image):  # type: ignore[misc]
         return self._plot.figure  # type: ignore[no-any-return]
 
     @property
+    def title(self) -> str:
+        """The first line of its words."""
+        return self.words.partition("\n")[0]
+
+    @property
     def words(self) -> str:
         """What the figure shows, with numbers."""
         self._finish()
@@ -84,13 +88,8 @@ class Companion(ipywidgets.Image):  # type: ignore[misc]
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """As a widget where one can be shown, else as a picture, else in words."""
-        words, drawing = self.words, bytes(self.value)
-        encoded = base64.b64encode(drawing).decode()
-        alt = html.escape(words, quote=True)
-        bundle = dict(super()._repr_mimebundle_(**kwargs) or {})
-        bundle["text/html"] = f'<img src="data:image/svg+xml;base64,{encoded}" alt="{alt}">'
-        bundle["text/plain"] = words
-        return bundle
+        live = dict(super()._repr_mimebundle_(**kwargs) or {})
+        return live | show.mimebundle(self)
 
     def _finish(self) -> None:
         """Bring the figure up to date, with all values."""
@@ -111,7 +110,7 @@ class Companion(ipywidgets.Image):  # type: ignore[misc]
             point = replace(point, trouble=said)
         self._plot.draw(grid, point)
         self._words = self._plot.words(grid, point) if grid.complete else point.text
-        drawing = figures.svg_of(self._plot.figure).encode()
+        drawing = plots.svg_of(self._plot.figure, self._plot.theme).encode()
         with self.hold_sync():  # in one message, so that the page changes the picture once
             self.tooltip = f"{point.title}. {point.text}, {point.gradient}"
             self.value = drawing
@@ -173,7 +172,7 @@ def tangent_plot(
         followed: what `explore` returned; or any object with a `program` and `inputs`.
         name: an input, or an element of one: `"x[0]"`.
         interval: from where to where it goes; without it as its slider does.
-        theme: "light", "dark", or "auto", which is light.
+        theme: "light", "dark", or "auto" to follow the page.
 
     Raises:
         ValueError: there is no such input or theme, or the interval is empty; the function
@@ -188,7 +187,7 @@ def tangent_plot(
     x = 3: x * x = 9, slope = ∂(x * x)/∂x = 6
     """
     axes = _axes(followed, (name,), (interval,))
-    return Companion(followed, Grids(axes), TangentPlot(_checked(theme)))
+    return Companion(followed, Grids(axes), TangentPlot(checked_theme(theme)))
 
 
 def contour_plot(
@@ -206,7 +205,7 @@ def contour_plot(
         x: the input that goes to the right, or an element of one: `"x[0]"`.
         y: the one that goes up.
         intervals: from where to where they go; without it as their sliders do.
-        theme: "light", "dark", or "auto", which is light.
+        theme: "light", "dark", or "auto" to follow the page.
 
     Raises:
         ValueError, TypeError, ModuleNotFoundError: as for `tangent_plot`.
@@ -220,7 +219,7 @@ def contour_plot(
     if x == y:
         raise ValueError(f"both axes are {x!r}; give two inputs: w.contour_plot('a', 'b')")
     axes = _axes(followed, (x, y), intervals or (None, None))
-    return Companion(followed, Grids(axes), ContourPlot(_checked(theme)))
+    return Companion(followed, Grids(axes), ContourPlot(checked_theme(theme)))
 
 
 def _axes(
@@ -246,9 +245,3 @@ def _slider(followed: Any, name: str) -> tuple[float | None, float | None]:
         if isinstance(control, dict) and control.get("name") == name:
             return control.get("min"), control.get("max")
     return None, None
-
-
-def _checked(theme: Theme) -> Theme:
-    if theme not in figures.THEMES:
-        raise ValueError(f"theme={theme!r}: give one of 'auto', 'light', 'dark'")
-    return theme

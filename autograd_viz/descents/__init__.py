@@ -1,0 +1,1 @@
+"""Gradient descent that can be watched step by step."""
