@@ -32,6 +32,7 @@ from autograd_viz.typeset import (
 FONT = 18.0  # pixels
 LEADING = 5.0  # between two lines of a box
 MARGIN = 14.0
+RANK_GAP = 30.0  # an arrow's length; more, and a chain of four variables leaves the screen
 SMALL = 14.0  # font of the legend and the notes
 HEAD = 9.0  # length of an arrow's head
 CROSS = 8.0  # half the width of the cross on an arrow that is cut
@@ -225,7 +226,9 @@ def _placed(
 ) -> layout.Layout:
     """The layout, kept for a while: the frames of a drawing all have the same."""
     ordered = len(sizes) <= ORDERED
-    return layout.place(dict(sizes), arrows, ovals=ovals, ordered=ordered, engine=engine)
+    return layout.place(
+        dict(sizes), arrows, ovals=ovals, ordered=ordered, rank_gap=RANK_GAP, engine=engine
+    )
 
 
 # Boxes

@@ -43,23 +43,26 @@ def _not_leaf(case: Case) -> Reason:
     said = (
         f"{case.grad_name} is None because {name} is not a leaf: it was computed "
         f"(by {function.name()}{place}), and PyTorch keeps the gradients of leaves "
-        f"only. Before backward(), add: {line}"
+        f"only. "
     )
+    advice = f"Before backward(), add: {line}"
     source = case.facts.source
     if made is not None and source is not None and case.known:
         before = lineage.earlier(source, case.known)
         if before is not None and lineage.uses_itself(made, case.known):
-            said += (
-                f". The name {name} held a leaf before ({before.where}); to keep it one, change "
-                f"it in place, under torch.no_grad()"
-                if "requires_grad" in before.text
-                else f". What {name} held before ({before.quoted}) is another tensor"
-            )
+            if "requires_grad" in before.text:  # an update that made a new tensor of the weight
+                said += (
+                    f"The name {name} held a leaf before ({before.where}); to keep it one, change "
+                    f"it in place, under torch.no_grad(). To see the gradient of what was "
+                    f"computed: {line}"
+                )
+                return case.reason("not_leaf", said, line)
+            advice += f". What {name} held before ({before.quoted}) is another tensor"
         elif before is not None and before.sure and not _uses_version(case, before):
-            said += f". What {name} held before ({before.quoted}) is another tensor" + (
+            advice += f". What {name} held before ({before.quoted}) is another tensor" + (
                 f", and {case.result} is not made from it" if case.facts.ways else ""
             )
-    return case.reason("not_leaf", said, line)
+    return case.reason("not_leaf", said + advice, line)
 
 
 def _uses_version(case: Case, statement: Statement) -> bool:

@@ -7,6 +7,7 @@ import {
   answered,
   countOf,
   filled,
+  fitting,
   frameOf,
   inputsOf,
   keyAction,
@@ -299,4 +300,11 @@ test("a model without a kernel has all of its states, and answers with the neare
   model.set("step", 2);
   model.set("step", 2);
   assert.equal(changes, 1);
+});
+
+test("a tall picture is made smaller, but never too small to be read", () => {
+  assert.equal(fitting(400, 900), 1);
+  assert.equal(fitting(600, 870), 0.9);
+  assert.equal(fitting(2000, 900), 0.75);
+  assert.equal(fitting(700, 100), 0.75);
 });

@@ -724,10 +724,22 @@ function drawn(view, details) {
 const SPEEDS = [0.5, 1, 2, 4];
 const FRAME_TIME = 1600; // ms a frame when it plays at speed 1
 const SIZES = { least: 0.5, most: 3, factor: 1.15 };
+const AROUND = 330; // px of the window that a notebook's and our own controls take
+const SMALLEST = 0.75; // of a picture's own size; smaller, it could not be read from afar
 const PATIENCE = 10_000; // ms until a question counts as lost
 const SETTLED = 600; // ms without a change, after which it is announced
 const NOTE_TIME = 8000; // ms
 const MOST_CACHED = 20_000;
+
+/**
+ * By how much a tall picture is made smaller, so that its sliders are seen with it.
+ *
+ * @param {number} high of the picture, in px
+ * @param {number} room height of the window
+ */
+export function fitting(high, room) {
+  return Math.min(1, Math.max((room - AROUND) / high, SMALLEST));
+}
 
 /**
  * @param {{model: Model, el: HTMLElement}} context
@@ -946,6 +958,8 @@ export function render({ model, el }) {
     view = known;
     if (drawing.firstChild !== known.svg) drawing.replaceChildren(known.svg);
     drawing.style.setProperty("--avx-wide", `${known.svg.getAttribute("width")}px`);
+    const high = Number(known.svg.getAttribute("height"));
+    drawing.style.setProperty("--avx-fit", fitting(high, window.innerHeight).toFixed(3));
     rules.style.setProperty("--avx-high", `${known.rulesHeight}px`);
     rules.hidden = known.rulesHeight === 0;
     scene.views.forEach((one, place) => {
