@@ -41,7 +41,7 @@ browser: $(STAMP)
 	@$(BIN)/python -m tests.browser.chromium
 
 refresh: $(STAMP)
-	$(BIN)/python tests/notebooks/refresh.py $(ARGS)
+	$(BIN)/python -m tests.notebooks.refresh $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench $(ARGS)

@@ -9,6 +9,7 @@ from autograd_viz.record import trace
 if TYPE_CHECKING:
     from autograd_viz.descents.watched import descend
     from autograd_viz.diagnosis.diagnose import why
+    from autograd_viz.exercises.checking import check, hint, solution
     from autograd_viz.finite_differences.differences import nudge
     from autograd_viz.pathwise.products import paths
     from autograd_viz.plots import figure
@@ -16,13 +17,16 @@ if TYPE_CHECKING:
     from autograd_viz.widgets.explorer import explore, step
 
 __all__ = [
+    "check",
     "descend",
     "explore",
     "figure",
     "graph",
+    "hint",
     "nudge",
     "paths",
     "program",
+    "solution",
     "step",
     "trace",
     "why",
@@ -30,12 +34,15 @@ __all__ = [
 __version__ = "0.1.0"
 
 _LATER = {  # loaded when they are first asked for, so that importing the package stays quick
+    "check": "exercises.checking",
     "descend": "descents.watched",
     "explore": "widgets.explorer",
     "figure": "plots",
+    "hint": "exercises.checking",
     "nudge": "finite_differences.differences",
     "paths": "pathwise.products",
     "program": "programs.forward",
+    "solution": "exercises.checking",
     "step": "widgets.explorer",
     "why": "diagnosis.diagnose",
 }

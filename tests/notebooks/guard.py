@@ -10,25 +10,34 @@ from html.parser import HTMLParser
 
 from nbformat import NotebookNode
 
+from tests.notebooks.refresh import INSTALL, WIDGET_VIEW, badges
+
 MAX_EXCLUDED = 1
+MAX_LINES = 8  # of a code cell, blank ones not counted
+MAX_LONG = 2  # cells with the tag `long`, which may have more
+SLIDE_TYPES = ("slide", "subslide", "fragment", "skip", "notes", "-")
 EXCLUDING_TAGS = {"nbval-ignore-output", "nbval-skip", "pytest-validate-ignore-output"}
 EXCLUDING_COMMENT = re.compile(
     r"^\s*#+\s*(NBVAL_IGNORE_OUTPUT|NBVAL_SKIP|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.MULTILINE
 )
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 BARE_REPR = re.compile(r"<[^\n]*>")  # <IPython.core.display.SVG object>, <Figure size 640x480>
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}")
 KERNEL_FILE = re.compile(r"ipykernel_\d+")
 # The letters of a picture in base64 may spell anything, an address too.
 DATA_URI = re.compile(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=\s]*")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+IMAGE_WITHOUT_ALT = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=)")
+LINK_ON = re.compile(r"\]\(\d\d-[\w-]+\.ipynb\)")
+MINUTES = re.compile(r"\b\d+ minutes")
 HEADING = re.compile(r"^(#{1,6}) +(.+?) *$", re.MULTILINE)
 
 
-def find_problems(notebook: NotebookNode) -> list[str]:
-    """Returns what is wrong with a notebook, a sentence each."""
+def find_problems(notebook: NotebookNode, name: str) -> list[str]:
+    """Returns what is wrong with the notebook of that file name, a sentence each."""
     return [
         *_structure_problems(notebook.cells),
+        *_opening_problems(notebook.cells, name),
+        *_cell_problems(notebook.cells),
         *_execution_problems(notebook),
         *(
             f"cell {position}: {problem}"
@@ -48,6 +57,35 @@ def _structure_problems(cells: list[NotebookNode]) -> Iterator[str]:
         yield 'no heading "What you will learn" before the first code cell'
     if [title for _, title in _headings(cells)][-1:] != ["Key points"]:
         yield 'the last heading is not "Key points"'
+    elif not LINK_ON.search(cells[-1].source):
+        yield "the key points end without a link to another notebook"
+
+
+def _opening_problems(cells: list[NotebookNode], name: str) -> Iterator[str]:
+    first = cells[0].source if cells else ""
+    if badges(name) not in first:
+        yield "the first cell has no badges, which `make refresh` adds"
+    if "You need" not in first or not MINUTES.search(first):
+        yield "the first cell does not say what the reader needs, and how many minutes"
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    if code[:1] != [INSTALL]:
+        yield "the first code cell does not install the package on Colab; `make refresh` adds it"
+
+
+def _cell_problems(cells: list[NotebookNode]) -> Iterator[str]:
+    long = 0
+    for position, cell in enumerate(cells, start=1):
+        if cell.metadata.get("slideshow", {}).get("slide_type") not in SLIDE_TYPES:
+            yield f"cell {position} has no slide type, which `make refresh` adds"
+        if cell.cell_type == "markdown" and IMAGE_WITHOUT_ALT.search(cell.source):
+            yield f"cell {position} has an image without alt text"
+        lines = sum(bool(line.strip()) for line in cell.source.splitlines())
+        if cell.cell_type == "code" and lines > MAX_LINES:
+            long += 1
+            if "long" not in cell.metadata.get("tags", []):
+                yield f"cell {position} has {lines} lines of code; {MAX_LINES} at most may be"
+    if long > MAX_LONG:
+        yield f"{long} cells have more than {MAX_LINES} lines of code; {MAX_LONG} at most may have"
 
 
 def _headings(cells: list[NotebookNode]) -> list[tuple[str, str]]:

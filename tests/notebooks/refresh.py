@@ -1,6 +1,6 @@
-"""Executes the notebooks and stores their outputs, so that running it twice gives the same bytes.
+"""Executes the notebooks and stores them complete, so that running it twice gives the same bytes.
 
-Run as ``python tests/notebooks/refresh.py [names...]``; a name is a part of a notebook's path.
+Run as ``python -m tests.notebooks.refresh [names...]``; a name is a part of a notebook's path.
 """
 
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -26,6 +27,13 @@ METADATA = {
         "pygments_lexer": "ipython3",
     },
 }
+REPOSITORY = "autograd-viz/autograd_viz"  # on GitHub
+INSTALL = f"""\
+# On Colab only, where the package is not there yet.
+from importlib.util import find_spec
+
+if not find_spec("autograd_viz"):
+    %pip install --quiet git+https://github.com/{REPOSITORY}"""
 VOLATILE_CELL_METADATA = ("ExecuteTime", "collapsed", "execution", "scrolled")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -43,6 +51,37 @@ def find_notebooks(names: list[str]) -> list[Path]:
     if not found:
         raise SystemExit(f"no notebook in {NOTEBOOKS} is named like {' or '.join(names)}")
     return found
+
+
+def badges(name: str) -> str:
+    """Returns the line that opens the notebook of that file name on Binder and on Colab."""
+    binder = f"https://mybinder.org/v2/gh/{REPOSITORY}/main?urlpath=lab/tree/notebooks/{name}"
+    colab = f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/notebooks/{name}"
+    return (
+        f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({binder}) "
+        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})"
+    )
+
+
+def complete(notebook: NotebookNode, name: str) -> None:
+    """Adds what each notebook has: badges below the title, the cell for Colab, slide types."""
+    first, *rest = notebook.cells
+    title, _, text = first.source.partition("\n")
+    if badges(name) not in text:
+        text = "\n".join(line for line in text.split("\n") if "[![Open in" not in line)
+        first.source = f"{title}\n\n{badges(name)}\n\n{text.strip()}".strip()
+    if not any(cell.source == INSTALL for cell in rest):
+        rest = [cell for cell in rest if "find_spec" not in cell.source]
+        notebook.cells = [first, new_code_cell(INSTALL), *rest]
+    for cell in notebook.cells:
+        cell.metadata.setdefault("slideshow", {}).setdefault("slide_type", slide_type(cell))
+
+
+def slide_type(cell: NotebookNode) -> str:
+    """Returns where a cell stands among the slides, if nobody says otherwise: one idea a slide."""
+    if cell.cell_type == "code":
+        return "skip" if cell.source.startswith(("import ", INSTALL)) else "-"
+    return "slide" if cell.source.startswith(("# ", "## ")) else "subslide"
 
 
 def refresh(path: Path) -> None:
@@ -107,6 +146,9 @@ def normalise_output(output: NotebookNode) -> dict[str, object] | None:
 def main(names: list[str]) -> None:
     for path in find_notebooks(names):
         print(path.relative_to(NOTEBOOKS), flush=True)
+        notebook = nbformat.read(path, as_version=4)
+        complete(notebook, path.name)
+        nbformat.write(notebook, path)
         refresh(path)
 
 

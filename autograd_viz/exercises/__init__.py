@@ -1,0 +1,1 @@
+"""Exercises that check themselves: what is asked, how an answer is judged, what is said."""
