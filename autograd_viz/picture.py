@@ -30,7 +30,7 @@ class Box:
     """A shape with lines of text: an oval, with a rule between `upper` and `lower`, or another."""
 
     id: str
-    shape: Literal["oval", "rect", "more"]  # "more" stands for what is left out
+    shape: Literal["oval", "rect", "group", "more"]  # "more" stands for what is left out
     upper: tuple[Line, ...]
     lower: tuple[Line, ...] | None = None  # None: no rule; (): a rule with nothing below it yet
     # What stands in `lower` (of a rect in `upper`) in other frames and views: it keeps its size.

@@ -250,6 +250,10 @@ def _box_size(box: Box) -> tuple[float, float]:
     upper = _block(box.upper)
     if box.shape == "more":
         return upper.width + 10, upper.ascent + 6
+    if box.shape == "group":
+        lower = _block(box.lower or ((Run(" "),),))
+        reach = max(upper.ascent, lower.ascent) + 12
+        return round(max(upper.width, lower.width) + 28, 2), round(2 * reach, 2)
     if box.shape == "rect":
         upper = _block(box.upper, *box.reserve)
         return round(max(upper.width + 16, 34), 2), round(upper.ascent + 14, 2)
@@ -280,6 +284,11 @@ def _box(box: Box, x: float, y: float, wide: float, high: float) -> Iterator[str
                 f'<ellipse class="av-ring" cx="{_n(x)}" cy="{_n(y)}" '
                 f'rx="{_n(wide / 2 - 4)}" ry="{_n(high / 2 - 4)}"/>'
             )
+    elif box.shape == "group":
+        yield (
+            f'<rect class="av-oval {" ".join(names)}" x="{_n(x - wide / 2)}" '
+            f'y="{_n(y - high / 2)}" width="{_n(wide)}" height="{_n(high)}" rx="12"/>'
+        )
     elif box.shape == "rect":
         yield (
             f'<rect class="{" ".join(names)}" x="{_n(x - wide / 2)}" y="{_n(y - high / 2)}" '
