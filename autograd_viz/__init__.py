@@ -3,8 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from autograd_viz.backward import trace
 from autograd_viz.capture import graph
-from autograd_viz.record import trace
 
 if TYPE_CHECKING:
     from autograd_viz.descents.watched import descend

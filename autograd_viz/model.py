@@ -1,7 +1,7 @@
 """The data: a graph as autograd recorded it, a backward pass as it ran, both by variable.
 
-Plain frozen data with no torch in it; `capture`, `record` and `transforms` fill it, the views read
-it. The words are PyTorch's (`torch.autograd.graph`): node, next_functions, grad_inputs,
+Plain frozen data with no torch in it; `capture`, `backward` and `transforms` fill it, the views
+read it. The words are PyTorch's (`torch.autograd.graph`): node, next_functions, grad_inputs,
 grad_outputs, leaf.
 """
 

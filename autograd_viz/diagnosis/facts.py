@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from autograd_viz import names as naming
+from autograd_viz.backward import trace
 from autograd_viz.capture import SMALL_GRAPH, Walk, capture, saved_by
 from autograd_viz.diagnosis import caller_source, lineage
 from autograd_viz.diagnosis.caller_source import Source
 from autograd_viz.diagnosis.lineage import Way
 from autograd_viz.errors import GraphFreedError, NotATensorError
 from autograd_viz.model import Graph, Slot, Trace
-from autograd_viz.record import trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +195,7 @@ def checked(tensor: object, output: object) -> tuple[Tensor, Tensor | None]:
 
 
 def _traced(_output: Tensor, _names: Mapping[str, Tensor], _held: Sequence[Tensor]) -> Trace:
-    """One pass; `_held` keeps tensors with retain_grad() where `record` looks for them.
+    """One pass; `_held` keeps tensors with retain_grad() where `backward` looks for them.
 
     The names begin with an underscore, or they would be taken for the reader's.
     """

@@ -86,8 +86,10 @@ def shown_items(groups: Groups, opened: Opened) -> tuple[Item, ...]:
     stack = list(reversed([*opened.items(groups, groups.all[0])]))
     while stack:
         item = stack.pop()
-        if item.node < 0 and item.group in opened.groups and (item.end - item.first) == (
-            groups.all[item.group].times
+        if (
+            item.node < 0
+            and item.group in opened.groups
+            and (item.end - item.first) == (groups.all[item.group].times)
         ):
             stack += reversed([*opened.items(groups, groups.all[item.group])])
         else:
@@ -127,7 +129,9 @@ def flows(graph: Graph, items: Sequence[Item], place: Mapping[int, int]) -> tupl
     )
 
 
-def leaves_inside(graph: Graph, items: Sequence[Item], place: Mapping[int, int]) -> dict[int, list[int]]:
+def leaves_inside(
+    graph: Graph, items: Sequence[Item], place: Mapping[int, int]
+) -> dict[int, list[int]]:
     """The leaves that only one item uses, by its position; others stand by themselves."""
     inside: dict[int, list[int]] = defaultdict(list)
     for leaf in graph.leaves:

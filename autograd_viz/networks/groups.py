@@ -131,7 +131,9 @@ class _Repeats:
                 continue
             begin, period, times = found
             first = start + begin
-            done.append((first, [self._group(parent, items[first : first + period * times], period)]))
+            done.append(
+                (first, [self._group(parent, items[first : first + period * times], period)])
+            )
             waiting += [(start, first), (first + period * times, end)]
         return [item for _, part in sorted(done, key=lambda entry: entry[0]) for item in part]
 
@@ -148,7 +150,11 @@ class _Repeats:
             drafts.append(_Draft("", "", parent, []))  # its place; it is filled below
             steps = []
             for number in range(times):
-                drafts.append(_Draft(f"step {number}", "", whole, items[number * period : (number + 1) * period]))
+                drafts.append(
+                    _Draft(
+                        f"step {number}", "", whole, items[number * period : (number + 1) * period]
+                    )
+                )
                 for item in drafts[-1].items:
                     if item < 0:
                         drafts[~item].parent = len(drafts) - 1
@@ -195,7 +201,9 @@ def _finished(drafts: list[_Draft], count: int) -> Groups:
                 owner[item] = draft
     return Groups(
         tuple(
-            Group(n, draft.parent, draft.name, draft.kind, tuple(draft.items), sizes[n], draft.times)
+            Group(
+                n, draft.parent, draft.name, draft.kind, tuple(draft.items), sizes[n], draft.times
+            )
             for n, draft in enumerate(drafts)
         ),
         owner,

@@ -7,10 +7,19 @@ from collections.abc import Mapping, Sequence
 
 from autograd_viz import text
 from autograd_viz.model import Graph, Slot, Trace
-from autograd_viz.networks.folding import Flow, Item, Opened, flows, leaves_inside, places, shown_items
+from autograd_viz.networks.folding import (
+    Flow,
+    Item,
+    Opened,
+    flows,
+    leaves_inside,
+    places,
+    shown_items,
+)
 from autograd_viz.networks.groups import Groups
 from autograd_viz.picture import Arrow, Box, Picture, Style
-from autograd_viz.typeset import Line, Run, math as letters
+from autograd_viz.typeset import Line, Run
+from autograd_viz.typeset import math as letters
 
 LEGEND = {
     "group": "a group of gradient functions; two edges: it repeats",
@@ -81,7 +90,13 @@ def _box(
     if item.node >= 0:
         node = graph.nodes[item.node]
         lower = [(*letters(text.clean(node.label)),)] if node.label else []
-        return Box(_id(item), "oval", ((Run(name, "code"),),), tuple(lower) or None, data={"node": item.node})
+        return Box(
+            _id(item),
+            "oval",
+            ((Run(name, "code"),),),
+            tuple(lower) or None,
+            data={"node": item.node},
+        )
     group = groups.all[item.group]
     times = item.end - item.first
     size = group.size * times // group.times
@@ -150,7 +165,9 @@ def _leaf(graph: Graph, trace: Trace | None, leaf: int, use: int, uses: int) -> 
     if trace is not None:
         norm = norm_of(trace.arrived(Slot(leaf, 0)))
         lower.append((Run("no gradient" if norm is None else f"‖grad‖ = {text.number(norm)}"),))
-    return Box(f"leaf-{leaf}-{use}", "oval", (upper,), tuple(lower), marks=("leaf",), data={"node": leaf})
+    return Box(
+        f"leaf-{leaf}-{use}", "oval", (upper,), tuple(lower), marks=("leaf",), data={"node": leaf}
+    )
 
 
 def _table(

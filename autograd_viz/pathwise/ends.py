@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autograd_viz import backward
 from autograd_viz import names as naming
-from autograd_viz import record
 from autograd_viz.capture import checked_outputs
 from autograd_viz.engines.protocol import is_value
 from autograd_viz.engines.protocol import name_of as own_name
@@ -40,7 +40,7 @@ def traced(
             )
         return output.trace.variables(open=output.opened) if output.focus else output
     if not naming.is_tensor(output) and is_value(output):
-        trace = record.recorded_from(output, None, frame, names, params, "paths")
+        trace = backward.recorded_from(output, None, frame, names, params, "paths")
         if all(one is None for step in trace.steps for one in step.grad_inputs):
             raise ValueError(
                 "the paths' products need the backward step of each value, and these have none; "
@@ -61,7 +61,7 @@ def traced(
             "av.paths(y.sum(), x), or give the gradient to start from: "
             "av.paths(av.trace(y, torch.ones_like(y)).variables(), x)"
         )
-    return record.recorded(outputs, None, frame, names, params).variables()
+    return backward.recorded(outputs, None, frame, names, params).variables()
 
 
 def name_of(leaf: object, frame: FrameType, names: Mapping[str, Any] | None) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograd_viz import record
+from autograd_viz import backward
 from autograd_viz.model import Slot, Variable, Variables
 from autograd_viz.pathwise import search as path_search
 from autograd_viz.pathwise.data import Path, Paths
@@ -56,10 +56,10 @@ def all_paths(variables: Variables, goal: Slot, most: int) -> Paths:
         total = _sum(variables, goal, listed if len(listed) == found.count else None, gradient)
         agrees = _equal(total, gradient, len(found.nodes))
         known = len(listed) == found.count and all(path.product is not None for path in listed)
-        if len(graph.nodes) > record.SCALAR_NODES and not known:
+        if len(graph.nodes) > backward.SCALAR_NODES and not known:
             remarks.append(
-                f"Local derivatives are computed for graphs of up to {record.SCALAR_NODES} nodes; "
-                f"this one has {len(graph.nodes):,}, so the total is the sum of what autograd "
+                f"Local derivatives are computed for graphs of up to {backward.SCALAR_NODES} "
+                f"nodes; this one has {len(graph.nodes):,}, so the total is the sum of what autograd "
                 f"brought to {leaf}."
             )
     if found.count > len(listed):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autograd_viz import text
+from autograd_viz.backward import starting_grads, traced
 from autograd_viz.capture import Walk, checked_outputs, garbage_collection_paused
 from autograd_viz.model import Graph, Shown, Trace, Variables
 from autograd_viz.names import is_tensor
@@ -20,7 +21,6 @@ from autograd_viz.programs.outline import Outline, copies_of, edges_of, outline,
 from autograd_viz.programs.run_facts import Facts, facts
 from autograd_viz.programs.runs import Run, record
 from autograd_viz.programs.versions import outside_of
-from autograd_viz.record import starting_grads, traced
 from autograd_viz.transforms import numbered
 
 MOST_PATHS = 16  # ways through one function that are remembered

@@ -12,9 +12,9 @@ import traitlets
 from traitlets import TraitError
 
 from autograd_viz import show
+from autograd_viz.backward import recorded_from
 from autograd_viz.picture import Picture
 from autograd_viz.programs.forward import Program
-from autograd_viz.record import recorded_from
 from autograd_viz.widgets import page
 from autograd_viz.widgets.controls import beginning, checked, tick_of
 from autograd_viz.widgets.inputs import controls, fixed

@@ -180,7 +180,7 @@ def _abridged(items: list[str]) -> list[str]:
 
 
 def _is_number(shown: Variables, edge: Edge) -> bool:
-    """Whether a local derivative is one number here, as `record` finds it."""
+    """Whether a local derivative is one number here, as `backward` finds it."""
     ends = [shown.graph.nodes[end].outputs for end in (edge.source, edge.target)]
     return shown.trace is not None and (
         edge in shown.trace.local or all(len(end) == 1 and end[0].shape == () for end in ends)
