@@ -2,6 +2,7 @@
 #
 #   make lab       JupyterLab at notebooks/; ARGS=--no-browser and the like are passed on
 #   make test      every check and test; CHROME=/path/to/chrome names the browser that they use
+#   make test-full the same, with the tests that take minutes each
 #   make lint      the checks alone: ruff and mypy
 #   make refresh   execute the notebooks and store their outputs; ARGS="03-backward-pass" for some only
 #   make bench     the benchmarks
@@ -20,7 +21,7 @@ STAMP := $(VENV)/made-by-$(subst /,_,$(PYTHON))
 HEADLESS := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser)
 ROOT_USER := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test lint browser refresh bench clean
+.PHONY: lab test test-full lint browser refresh bench clean
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab --ServerApp.root_dir=notebooks $(HEADLESS) $(ROOT_USER) $(ARGS)
@@ -30,6 +31,10 @@ lab: $(STAMP)
 test: export IPYTHONDIR := $(CURDIR)/$(VENV)/ipython
 test: lint browser
 	$(BIN)/python -m pytest --nbval --numprocesses=2 --dist=loadscope $(ARGS)
+
+# -m "": without it, pyproject.toml leaves out what is marked `large`.
+test-full: override ARGS += -m ""
+test-full: test
 
 lint: $(STAMP)
 	$(BIN)/ruff check
@@ -44,6 +49,7 @@ refresh: $(STAMP)
 	$(BIN)/python -m tests.notebooks.refresh $(ARGS)
 
 bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt -r bench/peers.txt
 	$(BIN)/python -m bench $(ARGS)
 
 clean:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from autograd_viz.diagnosis.diagnose import why
     from autograd_viz.exercises.checking import check, hint, solution
     from autograd_viz.finite_differences.differences import nudge
+    from autograd_viz.networks.calls import record
     from autograd_viz.pathwise.products import paths
     from autograd_viz.plots import figure
     from autograd_viz.programs.forward import program
@@ -26,6 +27,7 @@ __all__ = [
     "nudge",
     "paths",
     "program",
+    "record",
     "solution",
     "step",
     "trace",
@@ -42,6 +44,7 @@ _LATER = {  # loaded when they are first asked for, so that importing the packag
     "nudge": "finite_differences.differences",
     "paths": "pathwise.products",
     "program": "programs.forward",
+    "record": "networks.calls",
     "solution": "exercises.checking",
     "step": "widgets.explorer",
     "why": "diagnosis.diagnose",

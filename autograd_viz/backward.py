@@ -6,9 +6,9 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor
@@ -29,7 +29,10 @@ from autograd_viz.capture import (
 )
 from autograd_viz.engines.protocol import engine_values
 from autograd_viz.errors import GradError, GraphFreedError, NotATensorError
+from autograd_viz.interrupts import interrupts_held
 from autograd_viz.model import Edge, Graph, Step, Trace
+from autograd_viz.side_effects import contained
+from autograd_viz.text import has_numbers
 
 if TYPE_CHECKING:
     from autograd_viz.engines.protocol import Value
@@ -124,12 +127,15 @@ def traced(
     """Run the engine over a graph that was captured before."""
     with torch.inference_mode(False):
         custom = any(map(is_custom, walk.functions))
-        with garbage_collection_paused():
+        with garbage_collection_paused(), interrupts_held() as pressed:
             try:
-                events, leaf_grads = _run(walk, outputs, starts, frame, _Copies(custom))
+                large = len(walk.functions) > SCALAR_NODES and not custom
+                kept: _Copies | _Originals = _Originals() if large else _Copies(custom)
+                events, leaf_grads = _run(walk, outputs, starts, frame, kept, pressed)
             except _ChangedInPlaceError:
-                events, leaf_grads = _run(walk, outputs, starts, frame, _Copies(everything=True))
-        steps = tuple(_steps(graph, walk, starts, events))
+                kept = _Copies(everything=True)
+                events, leaf_grads = _run(walk, outputs, starts, frame, kept, pressed)
+        steps = _Steps(graph, walk, starts, events)
         with torch.no_grad():
             local = _local_derivatives(graph, walk, saved, steps)
     return Trace(graph, steps, leaf_grads, tuple(starts), local)
@@ -195,9 +201,14 @@ def _run(
     outputs: Sequence[Tensor],
     starts: Sequence[Tensor],
     frame: FrameType | None,
-    copies: _Copies,
+    copies: _Copies | _Originals,
+    pressed: Sequence[int],
 ) -> tuple[list[Event], tuple[tuple[Tensor, Tensor | None], ...]]:
-    """Run the engine with a hook on each node; return the events and the leaves' gradients."""
+    """Run the engine with a hook on each node; return the events and the leaves' gradients.
+
+    Ctrl-C is held by the caller, so that it cannot strike between a hook and its removal; what has
+    to end then looks at `pressed`.
+    """
     events: list[Event] = []
     entered: dict[int, Grads] = {}
 
@@ -205,10 +216,14 @@ def _run(
         entered[position] = copies.of(grad_outputs)
 
     def ran(position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
+        if pressed:
+            raise KeyboardInterrupt
         before = entered.get(position) or copies.of(grad_outputs)
         events.append((position, copies.of(grad_inputs), before))
 
     def arrived(position: int, grad: Tensor) -> None:
+        if elsewhere():  # within a checkpoint, whose inner graph is not this one
+            return
         events.append((position, (), copies.of((grad,))))
 
     accumulators = walk.accumulators
@@ -221,11 +236,13 @@ def _run(
                 hooks.append(leaf.register_hook(partial(arrived, position)))
         is_leaf = set(accumulators)
         for position, function in enumerate(walk.functions):
+            if pressed:
+                raise KeyboardInterrupt
             if position not in is_leaf:
                 if is_custom(function):  # it may change in place what it is given
                     hooks.append(function.register_prehook(partial(enters, position)))
                 hooks.append(function.register_hook(partial(ran, position)))
-        with _grads_kept(frame):
+        with _grads_kept(frame), contained(walk.functions) as elsewhere:
             grads = torch.autograd.grad(
                 [get_gradient_edge(output) for output in outputs],
                 [GradientEdge(walk.functions[i], 0) for i in accumulators] or outputs,
@@ -255,6 +272,37 @@ class _ChangedInPlaceError(Exception):
     """A gradient that was kept, not copied, has been changed in place since."""
 
 
+_Kept = tuple[Tensor, int, Tensor]  # the engine's, its version then, the copy
+
+
+class _Originals:
+    """The gradients themselves, of a large graph: to copy them takes as long as to compute them.
+
+    They are the engine's own, and the engine lets them go.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[Grads] = []
+        self._versions = 0  # the sum of all: a version only grows, so a change shows in the sum
+
+    def of(self, tensors: Grads) -> Grads:
+        self._seen.append(tensors)
+        for tensor in tensors:
+            if tensor is not None:
+                self._versions += tensor._version
+        return tensors
+
+    def check(self) -> None:
+        """Raise if a gradient has been changed since."""
+        versions = 0
+        for tensors in self._seen:
+            for tensor in tensors:
+                if tensor is not None:
+                    versions += tensor._version
+        if versions != self._versions:
+            raise _ChangedInPlaceError
+
+
 class _Copies:
     """Copies of tensors, one for each tensor however often it is seen.
 
@@ -266,20 +314,27 @@ class _Copies:
 
     def __init__(self, everything: bool) -> None:
         self._everything = everything
-        self._known: dict[int, tuple[Tensor, int, Tensor]] = {}
+        self._known: dict[int, _Kept] = {}
 
     def of(self, tensors: Sequence[Tensor | None]) -> Grads:
-        return tuple([None if tensor is None else self._copy(tensor) for tensor in tensors])
+        copies: list[Tensor | None] = []
+        for tensor in tensors:
+            if tensor is None:
+                copies.append(None)
+                continue
+            known = self._known.get(id(tensor))
+            if known is None or known[1] != tensor._version:
+                known = self._new(tensor, known)
+            copies.append(known[2])
+        return tuple(copies)
 
-    def _copy(self, tensor: Tensor) -> Tensor:
-        known = self._known.get(id(tensor))
-        if known is None or known[1] != tensor._version:
-            if known is not None and known[2] is tensor:
-                raise _ChangedInPlaceError
-            large = tensor.numel() > COPIED and not self._everything
-            known = (tensor, tensor._version, tensor if large else tensor.clone())
-            self._known[id(tensor)] = known
-        return known[2]
+    def _new(self, tensor: Tensor, before: _Kept | None) -> _Kept:
+        if before is not None and before[2] is tensor:
+            raise _ChangedInPlaceError
+        large = tensor.numel() > COPIED and not self._everything
+        known = tensor, tensor._version, tensor if large else tensor.clone()
+        self._known[id(tensor)] = known
+        return known
 
     def check(self) -> None:
         """Raise if a gradient that was kept has been changed since."""
@@ -303,29 +358,57 @@ def _grads_kept(frame: FrameType | None) -> Iterator[None]:
             tensor.grad = grad
 
 
-def _steps(
-    graph: Graph, walk: Walk, starts: Sequence[Tensor], events: Sequence[Event]
-) -> Iterator[Step]:
-    accumulators = set(walk.accumulators)
-    brought: dict[int, list[Tensor]] = defaultdict(list)
-    for slot, start in zip(graph.outputs, starts, strict=True):
-        brought[slot.node].append(start)
-    for position, grad_inputs, grad_outputs in events:
-        for value, (target, _) in zip(grad_inputs, walk.nexts[position], strict=False):
-            if value is not None and target is not None:
-                leaf = walk.index[target]
-                if leaf in accumulators:
-                    brought[leaf].append(value)
-        if position in accumulators:
-            yield Step(
-                position,
-                grad_outputs,
-                grad_inputs,
-                leaf=walk.leaves[position],
-                contributions=tuple(brought[position]),
-            )
-        else:
-            yield Step(position, grad_outputs, grad_inputs)
+class _Steps(Sequence[Step]):
+    """The steps of a pass, each made when it is asked for: that takes a third of a plain pass."""
+
+    def __init__(
+        self, graph: Graph, walk: Walk, starts: Sequence[Tensor], events: Sequence[Event]
+    ) -> None:
+        self._starts = list(zip(graph.outputs, starts, strict=True))
+        self._walk = walk
+        self._events = events
+        self._made: dict[int, Step] = {}
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    @overload
+    def __getitem__(self, key: int) -> Step: ...
+    @overload
+    def __getitem__(self, key: slice) -> tuple[Step, ...]: ...
+    def __getitem__(self, key: int | slice) -> Step | tuple[Step, ...]:
+        places = range(len(self))[key]
+        if isinstance(places, range):
+            return tuple(map(self._step, places))
+        return self._step(places)
+
+    def __iter__(self) -> Iterator[Step]:
+        return map(self._step, range(len(self)))
+
+    def _step(self, place: int) -> Step:
+        step = self._made.get(place)
+        if step is None:
+            node, grad_inputs, grad_outputs = self._events[place]
+            leaf = self._walk.leaves.get(node)
+            brought = () if leaf is None else tuple(self._brought[node])
+            step = Step(node, grad_outputs, grad_inputs, leaf, brought)
+            self._made[place] = step
+        return step
+
+    @cached_property
+    def _brought(self) -> Mapping[int, list[Tensor]]:
+        """What each edge brought to each leaf, in order of arrival."""
+        leaves = self._walk.leaves
+        brought: dict[int, list[Tensor]] = defaultdict(list)
+        for slot, start in self._starts:
+            brought[slot.node].append(start)
+        for node, grad_inputs, _ in self._events:
+            for value, (target, _) in zip(grad_inputs, self._walk.nexts[node], strict=False):
+                if value is not None and target is not None:
+                    below = self._walk.index[target]
+                    if below in leaves:
+                        brought[below].append(value)
+        return brought
 
 
 def _local_derivatives(
@@ -346,7 +429,9 @@ def _local_derivatives(
         if not edges or len(step.grad_outputs) != 1:
             continue
         (arrived,) = step.grad_outputs
-        if arrived is None or arrived.numel() != 1 or arrived.is_complex() or arrived.is_meta:
+        if arrived is None or arrived.numel() != 1 or arrived.is_complex():
+            continue
+        if not has_numbers(arrived):
             continue
         kept = saved[step.node] if saved else saved_by(function)
         if is_custom(function) or any(value is HOOKED for value in kept.values()):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
+from graphlib import TopologicalSorter
 from types import FrameType
 from typing import TYPE_CHECKING, Any, overload
 
@@ -21,8 +22,11 @@ from torch.autograd.graph import Node as AutogradNode
 from autograd_viz import names as naming
 from autograd_viz.engines.protocol import engine_values
 from autograd_viz.errors import NoGraphError, NotATensorError
+from autograd_viz.interrupts import interrupts_held
 from autograd_viz.model import Edge, Graph, Node, Output, Slot
+from autograd_viz.networks import calls
 from autograd_viz.release import NextFunctions, protect
+from autograd_viz.text import has_numbers
 
 if TYPE_CHECKING:
     from autograd_viz.engines.protocol import Value
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
 SMALL = 16  # elements; the values of larger named tensors are not copied
 SMALL_GRAPH = 60  # nodes; of larger graphs what the operations saved is not read at once
+_NEVER = 2**62  # PyTorch's number of a node without age is the largest there is
 HOOKED = object()  # stands for a saved tensor that cannot be read without running its hooks
 Saved = Mapping[str, Any]  # what an operation saved for its backward, by name
 # The reader's names and the numbers of inputs that the graph does not keep, by PyTorch's words.
@@ -100,7 +105,8 @@ def capture(
         small = len(walk.functions) <= SMALL_GRAPH
         saved = [saved_by(function) for function in walk.functions] if small else []
         labels, values = _labels(walk, saved, naming.collect(frame, names, params))
-    return Graph(_Nodes(walk, edges, saved, labels), _Edges(walk), slots, values), walk, saved
+    nodes, modules = _Nodes(walk, edges, saved, labels), calls.modules_of(params)
+    return Graph(nodes, _Edges(walk), slots, values, modules), walk, saved
 
 
 def checked_outputs(output: object, call: str) -> list[Tensor]:
@@ -185,7 +191,7 @@ def walk_from(roots: Sequence[AutogradNode]) -> Walk:
     functions: list[AutogradNode] = []
     nexts: list[NextFunctions] = []
     index: dict[AutogradNode, int] = {}
-    with garbage_collection_paused():
+    with garbage_collection_paused(), interrupts_held():  # or a deep walk is left unprotected
         for root in roots:
             if index.setdefault(root, len(functions)) == len(functions):
                 functions.append(root)
@@ -249,7 +255,18 @@ def _labels(
 
 
 def _is_small(tensor: Tensor) -> bool:
-    return tensor.layout is torch.strided and not tensor.is_meta and tensor.numel() <= SMALL
+    if tensor.numel() > SMALL or tensor.layout is not torch.strided:
+        return False
+    return not tensor.is_nested and has_numbers(tensor)
+
+
+def _shape(meta: Any) -> tuple[int, ...]:
+    """The shape of an output; -1 where the tensors of a nested one differ in length."""
+    if not meta.is_nested_tensor:
+        return tuple(meta.shape)
+    if meta.is_cpp_nested_tensor:  # the old layout, which has no shape
+        return (-1,)
+    return tuple(length if isinstance(length, int) else -1 for length in meta.shape)
 
 
 def copied(tensor: Tensor) -> Tensor:
@@ -264,6 +281,38 @@ def nodes_of(
     small = len(walk.functions) <= SMALL_GRAPH
     saved = [saved_by(function) for function in walk.functions] if small else []
     return _Nodes(walk, (), saved, labels, inputs)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What folding a graph needs to know of all of its nodes, read without making them."""
+
+    names: list[str]
+    ages: list[int]  # PyTorch's sequence number: a later operation has a larger one; -1: a leaf
+    labels: dict[int, str]
+
+
+def outline_of(graph: Graph) -> Outline:
+    """The outline of a graph of PyTorch's or of another engine."""
+    nodes = graph.nodes
+    if isinstance(nodes, _Nodes):
+        functions = nodes._walk.functions
+        leaves = set(nodes._walk.accumulators)
+        ages = [function._sequence_nr() for function in functions]
+        for position, age in enumerate(ages):
+            if age > _NEVER:  # what is not made by an operation has no number
+                ages[position] = -1 if position in leaves else 0
+        labels = {node: ", ".join(named.values()) for node, named in nodes._labels.items() if named}
+        names = [function.name().rpartition("::")[2] for function in functions]
+        return Outline(names, ages, labels)
+    before: dict[int, list[int]] = {node.id: [] for node in nodes}
+    for edge in graph.edges:
+        before[edge.source].append(edge.target)
+    ages = [0] * len(nodes)
+    for age, position in enumerate(TopologicalSorter(before).static_order()):
+        ages[position] = -1 if nodes[position].kind == "accumulate" else age
+    labels = {node.id: node.label for node in nodes if node.label}
+    return Outline([node.name for node in nodes], ages, labels)
 
 
 class _Nodes(Sequence[Node]):
@@ -315,7 +364,7 @@ class _Nodes(Sequence[Node]):
         labels = self._labels.get(position, {})
         outputs = tuple(
             Output(
-                tuple(meta.shape),
+                _shape(meta),
                 str(meta.dtype).removeprefix("torch."),
                 str(meta.device),
                 labels.get(slot),
@@ -475,5 +524,5 @@ def _recovered(walk: Walk, saved: Sequence[Saved]) -> Iterator[tuple[Slot, Tenso
             else:
                 continue
             metas = walk.functions[slot.node]._input_metadata
-            if len(metas) > slot.output_nr and tuple(metas[slot.output_nr].shape) == value.shape:
+            if len(metas) > slot.output_nr and _shape(metas[slot.output_nr]) == value.shape:
                 yield slot, value

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from autograd_viz import text
@@ -18,12 +19,31 @@ LIMIT = 40  # nodes drawn one by one; a person cannot read more at once
 FAN = 8  # edges drawn from one node, for the same reason
 SHARED_LEAVES = 30  # nodes up to which a leaf is drawn once; layouts of shared leaves explode
 
-_NOTES = {
-    "CompiledFunctionBackward": "CompiledFunctionBackward: torch.compile made one function of "
-    "many; what happens inside is not in autograd's graph.",
-    "CopySlices": "CopySlices: an in-place operation wrote into a view of a larger tensor.",
-    "CheckpointFunctionBackward": "CheckpointFunctionBackward: the forward pass inside is run "
-    "again when its gradients are computed.",
+_NOTES = {  # by a regular expression for the function's name
+    "^CompiledFunction": "torch.compile made one function of many; what happens inside is not in "
+    "autograd's graph.",
+    "^CopySlices": "an in-place operation wrote into a view of a larger tensor.",
+    "^AsStrided": "a view given by its strides; autograd puts it here itself where the view's base "
+    "was changed in place.",
+    "^CheckpointFunction": "the forward pass inside is run again when its gradients are computed. "
+    "Parameters inside are not in this graph; their gradients come from a pass of their own.",
+    "^Error$": "a function that cannot be differentiated again, as one with @once_differentiable.",
+    "^BackwardHookFunction": "put here for a module's backward hook; the gradient goes on as the "
+    "hook leaves it.",
+    "BackwardBackward": "the backward of a backward function; with create_graph=True a backward "
+    "pass is recorded too.",
+    "^ToCopy": "converts to another dtype or device, as autocast does; its gradient is converted "
+    "back.",
+    "^AliasBackward": "the same values as another tensor object; subclasses of Tensor and "
+    "torch.func make them.",
+    "^(Mkldnn|Cudnn|Miopen)Rnn": "one function for all time steps of a layer.",
+    "^ScaledDotProduct": "one function for softmax(q @ k.T) @ v, attention.",
+    "^FakeQuantize": "rounds forward; backward the gradient goes through as if it did not, where "
+    "the value is in range.",
+    "^BroadcastBackward": "DataParallel's copies of a tensor on several devices; their gradients "
+    "are added up.",
+    "^_DDPSink": "put here by DistributedDataParallel, which averages the gradients of all "
+    "processes afterwards; these are this process's own.",
 }
 _LEGEND = {
     "oval": "gradient function",
@@ -47,7 +67,7 @@ def functions(
     drawn = [graph.nodes[node] for node in sorted({*ids, *(edge.target for edge in edges)})]
     boxes, arrows = _Builder(graph, trace, drawn, edges).boxes_and_arrows()
     hidden = len(graph.nodes) - len(drawn)
-    notes = [_NOTES[name] for name in dict.fromkeys(node.name for node in drawn) if name in _NOTES]
+    notes = list(_surprises(drawn, trace))
     notes += trace.notes if trace is not None else ()
     if hidden:
         notes.append(
@@ -65,7 +85,18 @@ def functions(
     )
 
 
-def title(graph: Graph, trace: Trace | None = None) -> str:
+def _surprises(drawn: Sequence[Node], trace: Trace | None) -> Iterator[str]:
+    """What a reader who knows the program may wonder about, in sentences."""
+    for name in dict.fromkeys(node.name for node in drawn):
+        yield from (f"{name}: {note}" for kind, note in _NOTES.items() if re.search(kind, name))
+    if any(output.device == "meta" for node in drawn for output in node.outputs):
+        yield "meta: tensors on this device have a shape and a dtype, but no values."
+    grads = (grad for step in (trace.steps if trace else ()) for grad in step.grad_inputs)
+    if any(grad is not None and grad.is_sparse for grad in grads):
+        yield "sparse: a gradient that holds only the rows that were used; all others are 0."
+
+
+def title(graph: Graph, trace: Trace | None = None, leaves: int | None = None) -> str:
     """`Backward pass from e: 5 gradient functions, 2 leaves`."""
     names = [
         output.label
@@ -75,7 +106,7 @@ def title(graph: Graph, trace: Trace | None = None) -> str:
     what = ", ".join(text.clean(name) for name in names if name)
     begin = "Backward pass" if trace else "Autograd graph"
     link = ("from" if trace else "of") + " " + what if what else ""
-    leaves = len(graph.leaves)
+    leaves = len(graph.leaves) if leaves is None else leaves  # to count them takes long
     functions = len(graph.nodes) - leaves
     return (
         f"{begin} {link}".rstrip() + f": {functions:,} gradient function{'s' * (functions != 1)}, "

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import graphviz
     from torch import Tensor
 
+    from autograd_viz.networks.calls import Modules
+    from autograd_viz.networks.flow import GradientFlow
+    from autograd_viz.networks.folding import Folded
     from autograd_viz.picture import Drawing, Formula, Style
     from autograd_viz.programs.forward import Program
 
@@ -150,6 +153,7 @@ class Graph(Shown):
     values: Mapping[Slot, Tensor] = field(
         compare=False
     )  # copies, of the named tensors and of the leaves
+    modules: Modules | None = field(default=None, compare=False)  # by which it can be folded
 
     def __repr__(self) -> str:
         return f"<Graph of {len(self.nodes):,} nodes>"
@@ -190,6 +194,15 @@ class Graph(Shown):
 
         return transforms.by_variable(self, open=open)
 
+    def fold(self, open: str | Iterable[str] = ()) -> Folded:
+        """The same graph with its functions in groups: by module, by repetition, by name.
+
+        `open` names groups to open, beside those that fit.
+        """
+        from autograd_viz.networks import folding
+
+        return folding.folded(self, None, open)
+
     @property
     def dot(self) -> graphviz.Digraph:
         """The graph as a `graphviz.Digraph`, for a styling of your own."""
@@ -225,7 +238,7 @@ class Trace(Shown):
     """
 
     graph: Graph
-    steps: tuple[Step, ...]
+    steps: Sequence[Step]
     leaf_grads: tuple[tuple[Tensor, Tensor | None], ...]  # (leaf, its gradient); None: not reached
     starts: tuple[Tensor, ...]  # the gradient that each output began with
     local: Mapping[Edge, float]  # local derivative along an edge, where both ends are scalars
@@ -266,8 +279,11 @@ class Trace(Shown):
                 sent.append(value)
         if after is None or after.is_meta or after.is_nested or not sent:
             return None
-        before = sum(sent[1:], start=sent[0])
-        same = before.to_dense().allclose(after.to_dense(), rtol=0, atol=0, equal_nan=True)
+        before = summed(sent)
+        try:
+            same = before.to_dense().allclose(after.to_dense(), rtol=0, atol=0, equal_nan=True)
+        except RuntimeError:  # a fake or a distributed tensor does not say
+            return None
         return None if same else before
 
     def variables(self, open: str | Iterable[str] = ()) -> Variables:
@@ -278,6 +294,39 @@ class Trace(Shown):
         from autograd_viz import transforms
 
         return transforms.by_variable(self.graph, self, open=open)
+
+    def fold(self, open: str | Iterable[str] = ()) -> Folded:
+        """The same backward pass with its functions in groups: by module, by repetition, by name.
+
+        `open` names groups to open, beside those that fit.
+        """
+        from autograd_viz.networks import folding
+
+        return folding.folded(self.graph, self, open)
+
+    def gradient_flow(self) -> GradientFlow:
+        """How large each parameter's gradient is, in the order of the forward pass.
+
+        It shows itself as a plot of the norms by depth, with what is None, zero, NaN or infinite in
+        rows of their own. The parameters are those of `params`, frozen ones included; of a trace
+        without `params` all leaves. A gradient's numbers are looked at part by part, in 8 MB.
+
+        >>> import torch, autograd_viz as av
+        >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1, bias=False))
+        >>> _ = model[0].bias.requires_grad_(False)
+        >>> for weight in model.parameters():
+        ...     _ = torch.nn.init.ones_(weight)
+        >>> print(av.trace(model(torch.ones(4, 2)).sum(), params=model).gradient_flow())
+        Gradients of the output by 3 parameters
+        1 of 3 None, frozen (requires_grad is False): 0.bias.
+        parameter  shape     norm           min  max  zeros
+        0.weight   3 × 2     9.7980         4    4    0%
+        0.bias     3 values  None (frozen)
+        1.weight   1 × 3     20.7846        12   12   0%
+        """
+        from autograd_viz.networks import flow
+
+        return flow.gradient_flow(self)
 
 
 class Link(NamedTuple):
@@ -414,6 +463,14 @@ class Variables(Shown):
     def backward(self, **options: Any) -> Drawing:
         """Backward (from a trace): the arriving gradient under each rule. `frame` counts from 1."""
         return self.picture(view="backward", **options)
+
+
+def summed(values: Sequence[Tensor]) -> Tensor:
+    """The sum from left to right, as the engine adds: what is sparse comes second."""
+    total = values[0]
+    for value in values[1:]:
+        total = value + total if total.is_sparse and not value.is_sparse else total + value
+    return total
 
 
 def _grouped(edges: Iterable[Edge], count: int, by: int) -> tuple[tuple[Edge, ...], ...]:

@@ -11,8 +11,11 @@ from autograd_viz.typeset import Line, latex, plain
 
 Theme = Literal["auto", "light", "dark"]
 Engine = Literal["auto", "wasm", "dot"]
-# "lit" and "dim": what is pointed at, and the rest; "cut": a gradient stops here.
-Mark = Literal["leaf", "constant", "unused", "empty", "alarm", "hidden", "lit", "dim", "cut"]
+# "lit" and "dim": what is pointed at, and the rest; "cut": a gradient stops here; "stack": the
+# first of several that are equal.
+Mark = Literal[
+    "leaf", "constant", "unused", "empty", "alarm", "hidden", "lit", "dim", "cut", "stack"
+]
 THEMES: tuple[Theme, ...] = ("auto", "light", "dark")
 ENGINES: tuple[Engine, ...] = ("auto", "wasm", "dot")
 

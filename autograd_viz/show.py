@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from autograd_viz import functions_view
 from autograd_viz.model import Graph, Shown, Trace, Variables
 from autograd_viz.picture import ENGINES, THEMES, Drawing, Engine, Style, Theme
+
+if TYPE_CHECKING:
+    from autograd_viz.networks.folding import Folded
 
 _OPTIONS: dict[type, tuple[str, ...]] = {
     Graph: ("limit",),
@@ -31,7 +35,8 @@ def picture(
         theme: "light", "dark", or "auto" to follow the page that shows the picture.
         engine: the layout's: "wasm" (the same on every machine), "dot" (an installed Graphviz), or
             "auto" for the first that runs.
-        options: for a Graph or a Trace `limit`, the number of nodes drawn; for variables `view`
+        options: for a Graph or a Trace `limit`, the number of nodes drawn, without which a large
+            one is drawn in groups; for a folded one `frame`; for variables `view`
             ("computation", "derivatives", "backward"), `frame` (a number from 1, or "all") and
             `columns`, how many of all frames stand in a row; for paths `path` (a number from 1, or
             "all") and `columns`.
@@ -45,6 +50,8 @@ def picture(
     _known(shown, options)
     style = Style(theme, engine)
     match shown:
+        case Graph() | Trace() if not options and _is_large(shown):
+            return _folded(shown).drawn(style)
         case Graph():
             return functions_view.functions(shown, style=style, **options)
         case Trace():
@@ -56,6 +63,20 @@ def picture(
         case Shown():
             return shown.drawn(style, **options)
     raise TypeError(f"there is no picture of a {type(shown).__name__}")
+
+
+def _is_large(shown: Graph | Trace) -> bool:
+    graph = shown if isinstance(shown, Graph) else shown.graph
+    return len(graph.nodes) > functions_view.LIMIT
+
+
+def _folded(shown: Graph | Trace) -> Folded:
+    folded = shown.fold()
+    note = (
+        '.fold().open("name") opens a group; '
+        f"picture(limit={functions_view.LIMIT}) draws single functions."
+    )
+    return replace(folded, notes=(*folded.notes, note))
 
 
 def _one_of(name: str, given: object, wanted: tuple[str, ...]) -> None:

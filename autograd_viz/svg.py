@@ -35,6 +35,7 @@ MARGIN = 14.0
 RANK_GAP = 30.0  # an arrow's length; more, and a chain of four variables leaves the screen
 SMALL = 14.0  # font of the legend and the notes
 HEAD = 9.0  # length of an arrow's head
+STACK = 7.0  # by how much the outline behind a box that repeats stands out
 CROSS = 8.0  # half the width of the cross on an arrow that is cut
 ORDERED = 40  # boxes up to which operands keep their order, left to right
 
@@ -251,9 +252,10 @@ def _box_size(box: Box) -> tuple[float, float]:
     if box.shape == "more":
         return upper.width + 10, upper.ascent + 6
     if box.shape == "group":
-        lower = _block(box.lower or ((Run(" "),),))
-        reach = max(upper.ascent, lower.ascent) + 12
-        return round(max(upper.width, lower.width) + 28, 2), round(2 * reach, 2)
+        lower = _block(box.lower or ((Run(" "),),), *box.reserve)
+        behind = STACK if "stack" in box.marks else 0
+        wide = max(upper.width, lower.width) + 28 + behind
+        return round(wide, 2), round(upper.ascent + lower.ascent + 32 + behind, 2)
     if box.shape == "rect":
         upper = _block(box.upper, *box.reserve)
         return round(max(upper.width + 16, 34), 2), round(upper.ascent + 14, 2)
@@ -285,6 +287,14 @@ def _box(box: Box, x: float, y: float, wide: float, high: float) -> Iterator[str
                 f'rx="{_n(wide / 2 - 4)}" ry="{_n(high / 2 - 4)}"/>'
             )
     elif box.shape == "group":
+        if "stack" in box.marks:
+            wide, high = wide - STACK, high - STACK
+            left, top = x + STACK / 2 - wide / 2, y - STACK / 2 - high / 2
+            yield (
+                f'<rect class="av-oval {" ".join(names)}" x="{_n(left)}" y="{_n(top)}" '
+                f'width="{_n(wide)}" height="{_n(high)}" rx="12"/>'
+            )
+            x, y = x - STACK / 2, y + STACK / 2
         yield (
             f'<rect class="av-oval {" ".join(names)}" x="{_n(x - wide / 2)}" '
             f'y="{_n(y - high / 2)}" width="{_n(wide)}" height="{_n(high)}" rx="12"/>'
@@ -298,6 +308,8 @@ def _box(box: Box, x: float, y: float, wide: float, high: float) -> Iterator[str
         yield from _lines(box.upper, x, y - _block(box.upper).ascent / 2, box.fills)
     else:
         inset = 4 if "leaf" in box.marks else 0
+        if box.shape == "group":
+            y += 16 + _block(box.upper).ascent - high / 2  # an oval has its rule in the middle
         yield (
             f'<line class="av-rule" x1="{_n(x - wide / 2 + inset)}" y1="{_n(y)}" '
             f'x2="{_n(x + wide / 2 - inset)}" y2="{_n(y)}"/>'
@@ -507,6 +519,13 @@ def _swatch(kind: str, x: float, y: float) -> str:
         return f'<rect class="{name}" x="{_n(x - 12)}" y="{_n(y - 7)}" width="24" height="14"/>'
     if kind == "more":
         return "".join(_text((Run("…"),), x - 7, y + 4, SMALL, "av-soft"))
+    if kind in ("group", "stack"):
+        behind = (3, 0) if kind == "stack" else (0,)
+        return "".join(
+            f'<rect class="av-oval" x="{_n(x - 13 + shift)}" y="{_n(y - 6 - shift)}" width="24" '
+            f'height="14" rx="4"/>'
+            for shift in behind
+        )
     name = "av-oval" if kind == "oval" else f"av-oval av-{kind}"
     oval = f'<ellipse class="{name}" cx="{_n(x)}" cy="{_n(y)}" rx="13" ry="8"/>'
     if kind == "leaf":

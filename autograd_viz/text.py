@@ -41,11 +41,25 @@ def number(value: complex) -> str:
 def shape(size: Sequence[int]) -> str:
     """A tensor's shape: `3 × 4`; `5 values` for one dimension, `scalar` for none.
 
-    A bare 5 would read as the tensor's value.
+    A bare 5 would read as the tensor's value. Of a nested tensor the length that differs is a `*`.
     """
     if len(size) == 1:
-        return f"{size[0]} value{'s' * (size[0] != 1)}"
-    return " × ".join(map(str, size)) or "scalar"
+        return f"{size[0]} value{'s' * (size[0] != 1)}" if size[0] >= 0 else "nested"
+    return " × ".join("*" if length < 0 else str(length) for length in size) or "scalar"
+
+
+def has_numbers(tensor: Tensor) -> bool:
+    """Whether its values can be read, here and now: not on the meta device, nor of some subclasses.
+
+    What a subclass with a dispatch of its own holds is its own affair: a fake tensor has no values,
+    and to read a distributed one all processes have to talk.
+    """
+    import torch  # only where a tensor is at hand, so torch is loaded already
+
+    dispatch = type(tensor).__torch_dispatch__
+    return not tensor.is_meta and (
+        dispatch is torch.Tensor.__torch_dispatch__ or bool(tensor.is_nested)
+    )
 
 
 def summary(tensor: Tensor) -> list[str]:
@@ -61,6 +75,8 @@ def summary(tensor: Tensor) -> list[str]:
         return [shape(tensor.shape), "no values (meta)"]
     if tensor.is_nested:
         return [f"nested: {tensor.size(0)} tensors", *_extremes(_plain(tensor))]
+    if not has_numbers(tensor):
+        return [shape(tensor.shape), f"no values ({type(tensor).__name__})"]
     if tensor.layout != _strided():
         return [f"{shape(tensor.shape)}, sparse", *_extremes(_plain(tensor))]
     if tensor.ndim == 0:
@@ -106,7 +122,7 @@ def _listed(items: Sequence[complex]) -> str:
 
 def trouble(tensor: Tensor) -> str | None:
     """What is wrong with a tensor's numbers: "NaN" or "inf" if it holds one, else None."""
-    if tensor.is_meta or tensor.numel() == 0:
+    if not has_numbers(tensor) or tensor.numel() == 0:
         return None
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return None

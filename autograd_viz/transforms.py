@@ -9,8 +9,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 from autograd_viz.expressions import Expression, expression
-from autograd_viz.model import Edge, Graph, Link, Slot, Trace, Variable, Variables
-from autograd_viz.text import clean
+from autograd_viz.model import Edge, Graph, Link, Slot, Trace, Variable, Variables, summed
+from autograd_viz.text import clean, has_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -279,7 +279,7 @@ def _quotient(sent: Tensor | None, arrived: Tensor | None) -> float | None:
 
 
 def _scalar(tensor: Tensor | None) -> float | None:
-    if tensor is None or tensor.is_meta or tensor.is_nested or tensor.numel() != 1:
+    if tensor is None or tensor.is_nested or tensor.numel() != 1 or not has_numbers(tensor):
         return None
     return None if tensor.is_complex() else float(tensor.to_dense().item())
 
@@ -292,4 +292,4 @@ def _total(trace: Trace | None, edges: Sequence[Edge]) -> Tensor | None:
     if trace is None or len({edge.output_nr for edge in edges}) > 1:
         return None
     sent = [value for value in map(trace.sent, edges) if value is not None]
-    return sum(sent[1:], start=sent[0]) if sent else None
+    return summed(sent) if sent else None

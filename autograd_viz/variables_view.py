@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from autograd_viz import frames, text
 from autograd_viz.formulas import calculus, notation, slopes
 from autograd_viz.formulas.recipes import is_to_constant
-from autograd_viz.model import Link, Slot, Variable, Variables
+from autograd_viz.model import Link, Slot, Variable, Variables, summed
 from autograd_viz.picture import Arrow, Box, Drawing, Mark, Picture, Style, strip
 from autograd_viz.typeset import Line, Run, derivative, math, plain
 
@@ -299,7 +299,7 @@ class _Drawing:
             and self.shown.nodes[-1].id != variable.id
             and not self._complete(variable)
         ):
-            added = text.summary(sum(terms[1:], start=terms[0])) if terms else ["0"]
+            added = text.summary(summed(terms)) if terms else ["0"]
             product = self._product(variable)
             if product:
                 return [(*symbol, Run(" += "), *product, Run(f" = {added[0]}"))]
@@ -360,7 +360,7 @@ class _Drawing:
             if link.local is not None and not mathematics.isfinite(link.local):
                 marks = ("alarm",)
         else:
-            jacobian = ((symbol, Run(f": {sizes[0]} × {sizes[1]} Jacobian")),)
+            jacobian = ((symbol, Run(f": {text.shape(sizes)} Jacobian")),)
             lines = list(self._products[number] or jacobian)
             if link.contribution is not None:
                 brought = [(Run(line),) for line in text.summary(link.contribution)]

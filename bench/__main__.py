@@ -4,7 +4,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import get_gradient_edge
 from torchviz import make_dot
 
 import autograd_viz as av
@@ -20,34 +18,11 @@ from autograd_viz import svg
 from autograd_viz.model import Trace
 from autograd_viz.programs import sources
 from autograd_viz.widgets.stage import Stage
-from bench import browser, models
+from bench import browser, models, peers
 from bench.measure import medians, milliseconds
+from bench.peers import bare_walk, torchviz_deep
 
 Row = tuple[str, str, str, str, str]
-
-
-def bare_walk(output: Tensor) -> None:
-    """Touch each node's next_functions once and keep nothing but which nodes were seen."""
-    root = get_gradient_edge(output).node
-    seen = {root}
-    waiting = [root]
-    while waiting:
-        for function, _ in waiting.pop().next_functions:
-            if function is not None and function not in seen:
-                seen.add(function)
-                waiting.append(function)
-
-
-def torchviz_deep(output: Tensor) -> None:
-    """Run torchviz on a deep stack: it recurses once a node."""
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(1_000_000)
-    size = threading.stack_size(512 << 20)
-    thread = threading.Thread(target=make_dot, args=(output,))
-    thread.start()
-    thread.join()
-    threading.stack_size(size)
-    sys.setrecursionlimit(limit)
 
 
 def row(title: str, ours: float, other: float, goal: str) -> Row:
@@ -245,6 +220,7 @@ def main() -> None:
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         )
     print(f"medians of one run, torch {torch.__version__}, {time.perf_counter() - start:.0f} s")
+    peers.main()
 
 
 if __name__ == "__main__":

@@ -87,3 +87,125 @@ def rnn(steps: int = 1000) -> Tensor:
     for _ in range(steps):
         h = _cell(x, h)
     return h.sum()
+
+
+class Lecture(nn.Module):
+    """The lecture's main example, with its inputs as parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor(2.0))
+        self.b = nn.Parameter(torch.tensor(4.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return lecture_function(x * self.a, self.b)
+
+
+class Chain(nn.Module):
+    """A scalar chain: so many additions, one after the other."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+        self.start = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x * self.start
+        for _ in range(self.length - 3):  # the product, the sum and the leaf are nodes too
+            y = y + 1
+        return y
+
+
+class Recurrent(nn.Module):
+    """An unrolled recurrent network, 16 wide."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self.cell = nn.RNNCell(16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.zeros_like(x)
+        for _ in range(self.steps):
+            h = self.cell(x, h)
+        return h
+
+
+class Language(nn.Module):
+    """A language model of GPT-2's size: 12 layers, 768 wide, 124 million parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(50_257, 768)
+        self.positions = nn.Embedding(1_024, 768)
+        layer = nn.TransformerEncoderLayer(
+            768, 12, 3_072, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(
+            layer, num_layers=12, norm=nn.LayerNorm(768), enable_nested_tensor=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        length = x.shape[1]
+        h = self.tokens(x) + self.positions(torch.arange(length))
+        mask = nn.Transformer.generate_square_subsequent_mask(length)
+        return nn.functional.linear(self.layers(h, mask=mask), self.tokens.weight)
+
+
+class Bottleneck(nn.Module):
+    """The residual block of the deeper ResNets."""
+
+    def __init__(self, wide: int, inner: int, stride: int) -> None:
+        super().__init__()
+        out = 4 * inner
+        self.body = nn.Sequential(
+            nn.Conv2d(wide, inner, 1, bias=False), nn.BatchNorm2d(inner), nn.ReLU(),
+            nn.Conv2d(inner, inner, 3, stride, 1, bias=False), nn.BatchNorm2d(inner), nn.ReLU(),
+            nn.Conv2d(inner, out, 1, bias=False), nn.BatchNorm2d(out),
+        )  # fmt: skip
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or wide != out:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(wide, out, 1, stride, bias=False), nn.BatchNorm2d(out)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.relu(self.body(x) + self.shortcut(x))
+
+
+def resnet(depths: tuple[int, ...] = (3, 8, 36, 3)) -> nn.Module:
+    """A ResNet with so many blocks a stage; without depths ResNet-152."""
+    stages: list[nn.Module] = [
+        nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1),
+    ]  # fmt: skip
+    wide = 64
+    for stage, depth in enumerate(depths):
+        inner = 64 * 2**stage
+        blocks = []
+        for block in range(depth):
+            blocks.append(Bottleneck(wide, inner, 2 if stage and not block else 1))
+            wide = 4 * inner
+        stages.append(nn.Sequential(*blocks))
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(wide, 1_000))
+    return nn.Sequential(*stages, *head)
+
+
+def network(name: str, size: int = 0) -> tuple[nn.Module, Tensor]:
+    """A module and an input for it, by name; the size is a chain's or an unrolled network's."""
+    torch.manual_seed(0)
+    match name:
+        case "lecture":
+            return Lecture(), torch.tensor(1.0)
+        case "chain":
+            return Chain(size), torch.tensor(1.0)
+        case "RNN":
+            return Recurrent(size), torch.ones(1, 16)
+        case "MLP":
+            layers = [nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU()]
+            return nn.Sequential(*layers, nn.Linear(256, 10)), torch.randn(64, 784)
+        case "GPT-2":
+            return Language(), torch.randint(50_257, (1, 64))
+        case "ResNet-152":
+            return resnet(), torch.randn(2, 3, 96, 96)
+    raise ValueError(f"no network is called {name!r}")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import autograd_viz as av
-from autograd_viz.model import Edge, Graph, Node, Output, Slot, Step, Trace
+from autograd_viz.model import Edge, Graph, Node, Output, Slot, Step, Trace, summed
 
 
 def output(label: str | None = None, shape: tuple[int, ...] = ()) -> Output:
@@ -170,3 +170,10 @@ def test_a_repr_is_short_however_large_the_graph_is():
     trace = av.trace(y)
     shown = [repr(trace.graph), repr(trace), repr(trace.variables())]
     assert shown == ["<Graph of 2,001 nodes>", "<Trace of 2,001 steps>", "<2 Variables>"]
+
+
+def test_a_sparse_value_is_added_to_a_dense_one():
+    sparse, dense = torch.eye(2).to_sparse(), torch.ones(2, 2)
+    for values in ([sparse, dense, sparse], [dense, sparse, sparse], [sparse, sparse, dense]):
+        assert torch.equal(summed(values), torch.eye(2) * 2 + 1)
+    assert summed([sparse, sparse]).is_sparse

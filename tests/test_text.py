@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.testing._internal.two_tensor import TwoTensor
 
 from autograd_viz import text
 
@@ -187,3 +188,17 @@ def test_table():
     assert text.table([]) == []
     assert text.table([["a"], ["bc"]]) == ["a", "bc"]
     assert text.table([["a", "b"], ["long", ""], ["", "x"]]) == ["a     b", "long", "      x"]
+
+
+def test_the_shape_of_a_nested_tensor():
+    assert text.shape((2, -1, 3)) == "2 × * × 3"
+    assert text.shape((-1,)) == "nested"
+
+
+def test_a_subclass_with_a_dispatch_of_its_own_has_no_numbers_to_read():
+    own = TwoTensor(torch.ones(2), torch.ones(2))
+    assert not text.has_numbers(own)
+    assert text.summary(own) == ["2 values", "no values (TwoTensor)"]
+    assert text.trouble(own) is None
+    assert not text.has_numbers(torch.ones(2, device="meta"))
+    assert text.has_numbers(torch.nn.Parameter(torch.ones(2)))

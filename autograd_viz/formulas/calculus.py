@@ -88,7 +88,8 @@ def _chain(variables: Variables, link: Link) -> Line:
     if found is not None:
         return (*gained, Run(sign), *notation.product_line(variables, source, found), *value)
     sizes = [sum(elements(o.shape) for o in variables.outputs(one)) for one in (source, target)]
-    shapes = f", (1 × {sizes[0]}) @ ({sizes[0]} × {sizes[1]})"
+    known = min(sizes) >= 0  # of a nested tensor they are not
+    shapes = f", (1 × {sizes[0]}) @ ({sizes[0]} × {sizes[1]})" if known else ""
     return (*gained, Run(sign), *arriving, Run(" @ "), local, Run(shapes), *value)
 
 

@@ -249,5 +249,5 @@ def _is_start(variables: Variables, variable: Variable) -> bool:
     if len(outputs) != 1 or outputs[0].node != variable.node:
         return False
     start = arrived(variables, variable)
-    known = start is not None and start.numel() == 1 and not start.is_meta
+    known = start is not None and start.numel() == 1 and text.has_numbers(start)
     return known and start is not None and start.item() == 1

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 from autograd_viz.model import Link, Node, Variable, Variables
-from autograd_viz.text import clean
+from autograd_viz.text import clean, has_numbers
 
 MOST_OPERATIONS = 60  # inside one variable; a formula of more could not be read
 MOST_ELEMENTS = 16  # of a tensor that is looked at element by element
@@ -217,7 +217,7 @@ def _unwrapped(value: Any) -> Any:
 def _numbers(value: Any) -> tuple[float, ...] | None:
     if isinstance(value, int | float):
         return (float(value),)
-    if value is None or value.is_meta or value.is_nested or value.is_complex():
+    if value is None or not has_numbers(value) or value.is_nested or value.is_complex():
         return None
     if value.numel() > MOST_ELEMENTS:
         return None

@@ -1,1 +1,1 @@
-"""Graphs of real networks: grouped by module or by repetition, and folded until a person can read them."""
+"""Graphs of real networks: grouped by module or by repetition, and folded to a readable size."""

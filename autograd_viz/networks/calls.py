@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
-import torch
+from torch import Tensor
+from torch.autograd import _get_sequence_nr  # type: ignore[attr-defined]
 from torch.nn import Module
+
+CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")  # which compute nothing themselves
 
 
 class Call(NamedTuple):
@@ -25,7 +28,14 @@ class Call(NamedTuple):
     end: int
 
 
-_recorded: weakref.WeakKeyDictionary[Module, list[Call]] = weakref.WeakKeyDictionary()
+class Modules(NamedTuple):
+    """The modules that may have made a graph, and the recordings that may tell of it."""
+
+    params: Module | Mapping[str, Tensor] | None
+    recordings: tuple[Sequence[Call], ...]
+
+
+_recorded: weakref.WeakKeyDictionary[Module, Sequence[Call]] = weakref.WeakKeyDictionary()
 
 
 @contextmanager
@@ -54,17 +64,24 @@ def record(model: Module) -> Iterator[None]:
             "`with av.record(model):` around the forward pass"
         )
     calls: list[Call] = []
-    open_calls: list[int] = []
+    entered: list[tuple[Module, int]] = []  # the calls that still run, and the age they began at
     owner = threading.get_ident()
 
     def enters(module: Module, arguments: Any) -> None:
         if threading.get_ident() == owner:
-            open_calls.append(torch.autograd._get_sequence_nr())
+            entered.append((module, _get_sequence_nr()))
 
     def leaves(path: tuple[str, ...], module: Module, arguments: Any, output: Any) -> None:
-        if threading.get_ident() == owner and open_calls:
-            end = torch.autograd._get_sequence_nr()
-            calls.append(Call(path, type(module).__name__, open_calls.pop(), end))
+        # A call that another hook stopped before ours ran was never entered.
+        if threading.get_ident() != owner or not any(each is module for each, _ in entered):
+            return
+        while True:
+            left, first = entered.pop()
+            if left is module:
+                break
+        end = _get_sequence_nr()
+        if end > first:  # under torch.no_grad() it makes no nodes
+            calls.append(Call(path, type(module).__name__, first, end))
 
     hooks = []
     try:
@@ -76,7 +93,7 @@ def record(model: Module) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-        _recorded[model] = calls
+        _recorded[model] = tuple(calls)
 
 
 def calls_of(model: Module) -> Sequence[Call]:
@@ -84,10 +101,18 @@ def calls_of(model: Module) -> Sequence[Call]:
     return _recorded.get(model, ())
 
 
+def modules_of(params: Module | Mapping[str, Tensor] | None) -> Modules:
+    """What is known now of the modules of a graph, since later recordings replace earlier ones."""
+    if isinstance(params, Module):
+        return Modules(params, (calls_of(params),))
+    return Modules(params, tuple(_recorded.values()))
+
+
 def guessed_calls(uses: Sequence[tuple[int, str]], kinds: Mapping[str, str]) -> list[Call]:
     """The calls of modules, guessed from which node uses which parameter.
 
-    Between two uses the nodes belong to the innermost module that holds both parameters.
+    Between two uses the nodes belong to the innermost module that holds both parameters; if that
+    is a container, which computes nothing itself, to the block in it that came before.
 
     Args:
         uses: (age of a node, dotted name of the parameter that it uses).
@@ -111,6 +136,10 @@ def guessed_calls(uses: Sequence[tuple[int, str]], kinds: Mapping[str, str]) -> 
         kept = 0
         while kept < min(len(open_at), len(wanted)) and open_at[kept][0] == wanted[kept]:
             kept += 1
+        outer = kinds.get(open_at[kept - 1][0] if kept else "", "")
+        if outer in CONTAINERS and len(open_at) > kept + 1:  # a block, with modules of its own
+            _close(calls, open_at, kept + 1, last + 1, kinds)
+            last = max(last, age - 1)
         _close(calls, open_at, kept, last + 1, kinds)
         open_at += [(name, age) for name in wanted[kept:]]
         last = age

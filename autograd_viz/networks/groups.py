@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 
+from autograd_viz import text
 from autograd_viz.networks.calls import Call
 
 LONGEST_PERIOD = 64  # items; longer patterns than this are not looked for
-FEWEST = 3  # repetitions that are worth a group
+FEWEST = 4  # repetitions that are worth a group
 SMALLEST = 16  # nodes that a pattern of single nodes has to cover
+WIDEST = 40  # items in a group; what has more is cut into parts
+PARTS = 20
+SEARCHED = 20  # times that all items of a group are searched for patterns; then it must do
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """Nodes that belong together: of one call of a module, or of a pattern that repeats."""
 
-    id: int  # position in Groups.all; 0 is the whole graph
+    id: int  # position in the tuple of groups; 0 is the whole graph
     parent: int
-    name: str  # "h.3"; of what repeats "h.0 … h.11"
-    kind: str  # the module's class, "GPT2Block"; "" for a step of a pattern
-    items: tuple[int, ...]  # what is in it, oldest first: a node, or ~id of a group
+    name: str  # "layers.3"; "layers" for what repeats, "steps" where no module has a name for it
+    kind: str  # the module's class, "TransformerEncoderLayer", or what stands in it
+    items: tuple[int, ...]  # oldest first: a node, or ~id of a group; of what repeats one a time
     size: int  # nodes in it, those of inner groups included
     times: int = 1  # how often it repeats; 1 for one that does not
 
 
-@dataclass(frozen=True)
-class Groups:
-    """All groups of one graph, and the innermost one of each node."""
-
-    all: tuple[Group, ...]
-    owner: Sequence[int]
-
-
 @dataclass(slots=True)
 class _Draft:
-    name: str
+    name: str  # "": one is made up at the end
     kind: str
     parent: int
     items: list[int]
@@ -45,29 +43,42 @@ class _Draft:
 
 
 def groups_of(
-    ages: Sequence[int], signatures: Sequence[int], calls: Iterable[Call], title: str
-) -> Groups:
-    """Sort nodes into groups.
+    ages: Sequence[int],
+    names: Sequence[str],
+    leaves: Mapping[int, object],
+    calls: Iterable[Call],
+) -> tuple[Group, ...]:
+    """Sort nodes into groups: by the calls that made them, then by what repeats in each.
 
     Args:
         ages: the sequence number of each node; leaves, which have none, are left out by -1.
-        signatures: equal numbers for nodes of one kind.
+        names: the gradient function of each node.
+        leaves: of nodes that use leaves the leaves' shapes: equal blocks have equal ones.
         calls: the modules' calls.
-        title: the name of the whole.
 
-    Leaves belong to the whole graph.
+    Calls are equal that use equal leaves: the first layer often has fewer functions than the
+    others, since the data need no gradient.
+
+    >>> calls = [Call(("layers", str(n)), "Linear", 2 * n, 2 * n + 2) for n in range(4)]
+    >>> groups = groups_of(range(8), ["T", "Addmm"] * 4, {}, calls)
+    >>> [(group.name, group.kind, group.items, group.times) for group in groups[:3]]
+    [('', '', (-6,), 1), ('layers.0', 'Linear', (0, 1), 1), ('layers.1', 'Linear', (2, 3), 1)]
+    >>> groups[5].name, groups[5].items, groups[5].times
+    ('layers', (-2, -3, -4, -5), 4)
     """
-    drafts = [_Draft(title, "", 0, [])]
+    drafts = [_Draft("", "", 0, [])]
     _sort_into_calls(drafts, ages, calls)
-    _Repeats(drafts, signatures).fold(0)
-    return _finished(drafts, len(ages))
+    _Repeats(drafts, names, leaves).fold()
+    for draft in range(len(drafts)):
+        _cut(drafts, draft)
+    return _finished(drafts)
 
 
 def _sort_into_calls(drafts: list[_Draft], ages: Sequence[int], calls: Iterable[Call]) -> None:
     order = np.argsort(np.asarray(ages, dtype=np.int64), kind="stable")
     waiting = sorted(calls, key=lambda call: (call.first, -call.end, len(call.path)))
     position = 0
-    stack = [(0, float("inf"), ())]  # (draft, end, path) of the calls that are open
+    stack: list[tuple[int, float]] = [(0, float("inf"))]  # calls that still run, and their ends
     for node in order.tolist():
         age = ages[node]
         if age < 0:
@@ -79,37 +90,53 @@ def _sort_into_calls(drafts: list[_Draft], ages: Sequence[int], calls: Iterable[
                 stack.pop()
             if call.end <= age:
                 continue  # it made no node that the graph has
-            outer = stack[-1][2]
-            inner = call.path[len(outer) :] if call.path[: len(outer)] == outer else call.path
-            name = ".".join(inner) or call.kind
+            name = ".".join(call.path) or call.kind
             drafts.append(_Draft(name, call.kind, stack[-1][0], []))
             drafts[stack[-1][0]].items.append(~(len(drafts) - 1))
-            stack.append((len(drafts) - 1, call.end, call.path))
+            stack.append((len(drafts) - 1, call.end))
         while stack[-1][1] <= age:
             stack.pop()
         drafts[stack[-1][0]].items.append(node)
 
 
+def _inside_out(drafts: Sequence[_Draft]) -> list[int]:
+    order = [0]
+    for draft in order:  # the list grows while it is iterated
+        order += [~item for item in drafts[draft].items if item < 0]
+    return order[::-1]
+
+
 class _Repeats:
     """Makes one group of what repeats within a group, from the inside out."""
 
-    def __init__(self, drafts: list[_Draft], signatures: Sequence[int]) -> None:
-        self.drafts, self.of_node = drafts, signatures
-        self.known: dict[object, int] = {}
+    def __init__(
+        self, drafts: list[_Draft], names: Sequence[str], leaves: Mapping[int, object]
+    ) -> None:
+        self.drafts, self.names, self.leaves = drafts, names, leaves
+        self.known: dict[object, int] = {}  # equal parts have equal numbers
         self.of_draft: dict[int, int] = {}
+        self.using: set[int] = set()  # the drafts that use leaves
 
-    def fold(self, root: int) -> None:
-        order = [root]
-        for draft in order:  # the list grows while it is iterated
-            order += [~item for item in self.drafts[draft].items if item < 0]
-        for draft in reversed(order):
+    def fold(self) -> None:
+        for draft in _inside_out(self.drafts):
             own = self.drafts[draft]
-            marks = [self._signature(item) for item in own.items]
-            self.of_draft[draft] = self._number((own.kind, tuple(marks)))
+            marks = [self._mark(item) for item in own.items]
+            using = [
+                mark
+                for item, mark in zip(own.items, marks, strict=True)
+                if (item in self.leaves if item >= 0 else ~item in self.using)
+            ]
+            if using:
+                self.using.add(draft)
+            parts = using if using and own.kind else marks
+            self.of_draft[draft] = self._number((own.kind, tuple(parts)))
             own.items = self._folded(draft, own.items, np.asarray(marks))
 
-    def _signature(self, item: int) -> int:
-        return self.of_draft[~item] if item < 0 else self._number(self.of_node[item])
+    def _mark(self, item: int) -> int:
+        if item < 0:
+            return self.of_draft[~item]
+        name = self.names[item]
+        return self._number((name, self.leaves[item]) if item in self.leaves else name)
 
     def _number(self, key: object) -> int:
         return self.known.setdefault(key, len(self.known))
@@ -118,9 +145,11 @@ class _Repeats:
         """The items with the longest repetition made one, and again on both of its sides."""
         done: list[tuple[int, list[int]]] = []
         waiting = [(0, len(items))]
+        left = SEARCHED * len(items)
         while waiting:
             start, end = waiting.pop()
-            found = _longest_repetition(marks[start:end])
+            left -= end - start
+            found = _longest_repetition(marks[start:end]) if left >= 0 else None
             if found is not None:
                 begin, period, times = found
                 some = items[start + begin : start + begin + period]
@@ -130,43 +159,35 @@ class _Repeats:
                 done.append((start, items[start:end]))
                 continue
             begin, period, times = found
-            first = start + begin
-            done.append(
-                (first, [self._group(parent, items[first : first + period * times], period)])
-            )
-            waiting += [(start, first), (first + period * times, end)]
+            first, last = start + begin, start + begin + period * times
+            done.append((first, [self._group(parent, items[first:last], period)]))
+            waiting += [(start, first), (last, end)]
         return [item for _, part in sorted(done, key=lambda entry: entry[0]) for item in part]
 
     def _group(self, parent: int, items: list[int], period: int) -> int:
         drafts = self.drafts
-        whole = len(drafts)
-        times = len(items) // period
-        if period == 1 and items[0] < 0:
-            steps = items
-        elif period == 1:
-            drafts.append(_Draft(f"{times:,} times", "", parent, items, times))
-            return ~whole
-        else:
-            drafts.append(_Draft("", "", parent, []))  # its place; it is filled below
-            steps = []
-            for number in range(times):
-                drafts.append(
-                    _Draft(
-                        f"step {number}", "", whole, items[number * period : (number + 1) * period]
-                    )
-                )
-                for item in drafts[-1].items:
+        whole, times = len(drafts), len(items) // period
+        drafts.append(_Draft("", self._kinds(items[:period]), parent, items, times))
+        if period > 1:
+            drafts[whole].items = []
+            for begin in range(0, len(items), period):
+                part = items[begin : begin + period]
+                drafts[whole].items.append(~len(drafts))
+                drafts.append(_Draft("", drafts[whole].kind, whole, part))
+        elif items[0] < 0:
+            outer = drafts[parent].name
+            drafts[whole].name = _common([drafts[~item].name for item in items], outer)
+        for step in drafts[whole].items:
+            if step < 0:
+                drafts[~step].parent = whole
+                for item in drafts[~step].items if period > 1 else ():
                     if item < 0:
-                        drafts[~item].parent = len(drafts) - 1
-                steps.append(~(len(drafts) - 1))
-            drafts[whole] = _Draft(f"{times:,} steps", "", parent, steps, times)
-            return ~whole
-        first, last = drafts[~steps[0]], drafts[~steps[-1]]
-        name = first.name if first.name == last.name else f"{first.name} … {last.name}"
-        drafts.append(_Draft(name, first.kind, parent, steps, times))
-        for step in steps:
-            drafts[~step].parent = whole
+                        drafts[~item].parent = ~step
         return ~whole
+
+    def _kinds(self, items: Sequence[int]) -> str:
+        kinds = [self.names[item] if item >= 0 else self.drafts[~item].kind for item in items]
+        return text.joined(list(dict.fromkeys(kinds)), most=2)
 
 
 def _longest_repetition(marks: np.ndarray) -> tuple[int, int, int] | None:
@@ -186,25 +207,56 @@ def _longest_repetition(marks: np.ndarray) -> tuple[int, int, int] | None:
     return best
 
 
-def _finished(drafts: list[_Draft], count: int) -> Groups:
-    sizes = [0] * len(drafts)
-    owner = [0] * count
-    order = [0]
-    for draft in order:
-        order += [~item for item in drafts[draft].items if item < 0]
-    for draft in reversed(order):
-        for item in drafts[draft].items:
+def _common(names: Sequence[str], outer: str) -> str:
+    """`layers` for `layers.0` to `layers.11`; the ends where that is no name of their own."""
+    if len(set(names)) == 1:
+        return names[0]
+    columns = zip(*(name.split(".") for name in names), strict=False)
+    equal = takewhile(lambda column: len(set(column)) == 1, columns)
+    shared = ".".join(column[0] for column in equal)
+    return shared if shared and shared != outer else f"{names[0]} … {names[-1]}"
+
+
+def _cut(drafts: list[_Draft], number: int) -> None:
+    """Cut what has more items than a person can read into parts, and these again."""
+    draft = drafts[number]
+    if draft.times > 1 or len(draft.items) <= WIDEST:
+        return
+    items, draft.items = draft.items, []
+    length = -(-len(items) // PARTS)
+    for begin in range(0, len(items), length):
+        draft.items.append(~len(drafts))
+        drafts.append(_Draft("", "", number, items[begin : begin + length]))
+        for item in drafts[-1].items:
             if item < 0:
-                sizes[draft] += sizes[~item]
+                drafts[~item].parent = len(drafts) - 1
+    for part in draft.items:
+        _cut(drafts, ~part)
+
+
+def _finished(drafts: list[_Draft]) -> tuple[Group, ...]:
+    order = _inside_out(drafts)
+    sizes = [0] * len(drafts)
+    for number in order:
+        items = drafts[number].items
+        sizes[number] = sum(1 if item >= 0 else sizes[~item] for item in items)
+    taken: Counter[str] = Counter()
+    for number in reversed(order):
+        outer = drafts[number]
+        prefix = f"{outer.name}." if number and outer.name != outer.kind else ""
+        for position, item in enumerate(outer.items):
+            if item >= 0 or drafts[~item].name:
+                continue
+            inner = drafts[~item]
+            if outer.times > 1:
+                inner.name = f"{outer.name}.{position}"
+            elif inner.times > 1:
+                name = f"{prefix}steps"
+                taken[name] += 1
+                inner.name = name if taken[name] == 1 else f"{name}{taken[name]}"
             else:
-                sizes[draft] += 1
-                owner[item] = draft
-    return Groups(
-        tuple(
-            Group(
-                n, draft.parent, draft.name, draft.kind, tuple(draft.items), sizes[n], draft.times
-            )
-            for n, draft in enumerate(drafts)
-        ),
-        owner,
+                inner.name = f"{prefix}part{position}"
+    return tuple(
+        Group(n, draft.parent, draft.name, draft.kind, tuple(draft.items), sizes[n], draft.times)
+        for n, draft in enumerate(drafts)
     )

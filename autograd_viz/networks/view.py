@@ -3,196 +3,343 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
-from autograd_viz import text
-from autograd_viz.model import Graph, Slot, Trace
-from autograd_viz.networks.folding import (
-    Flow,
-    Item,
-    Opened,
-    flows,
-    leaves_inside,
-    places,
-    shown_items,
-)
-from autograd_viz.networks.groups import Groups
-from autograd_viz.picture import Arrow, Box, Picture, Style
+import torch
+
+from autograd_viz import functions_view, text
+from autograd_viz.model import Edge, Slot
+from autograd_viz.networks.folding import Flow, Folded, Item
+from autograd_viz.picture import Arrow, Box, Drawing, Mark, Picture, Style, strip
 from autograd_viz.typeset import Line, Run
 from autograd_viz.typeset import math as letters
 
+FAN = 8  # leaves drawn one by one of those that one function uses
 LEGEND = {
-    "group": "a group of gradient functions; two edges: it repeats",
+    "group": "functions of one module, or that belong together",
+    "stack": "repeats",
     "oval": "gradient function",
     "leaf": "leaf: adds the gradient to its .grad",
-    "rect": "the gradient that goes along",
+    "rect": "the gradient that goes along, with its norm",
     "empty": "not computed yet",
+    "alarm": "NaN or inf",
+    "more": "left out",
 }
 
 
-def folded(
-    graph: Graph,
-    trace: Trace | None,
-    groups: Groups,
-    opened: Opened,
-    title: str,
-    style: Style,
-) -> Picture:
-    """Draw what is visible of a graph."""
-    items = shown_items(groups, opened)
-    place = places(groups, items)
-    inside = leaves_inside(graph, items, place)
-    between = flows(graph, items, place)
-    boxes = [_box(graph, trace, groups, item, inside.get(n, ())) for n, item in enumerate(items)]
-    arrows: list[Arrow] = []
-    for number, flow in enumerate(between):
-        boxes.append(_rectangle(graph, trace, flow, number))
-        arrows.append(Arrow(_id(flow.source), f"flow-{number}"))
-        arrows.append(Arrow(f"flow-{number}", _id(flow.target)))
-    for leaf in graph.leaves:
-        users = [place[edge.source] for edge in graph.in_edges[leaf.id] if edge.source in place]
-        if leaf.id not in place and not any(leaf.id in leaves for leaves in inside.values()):
-            for use, user in enumerate(dict.fromkeys(users)):
-                boxes.append(_leaf(graph, trace, leaf.id, use, len(set(users))))
-                arrows.append(Arrow(_id(items[user]), f"leaf-{leaf.id}-{use}"))
-    kinds = {box.shape for box in boxes} | {mark for box in boxes for mark in box.marks}
-    return Picture(
-        title=title,
-        words="\n".join((title, *_table(graph, trace, groups, items, inside, between))),
-        boxes=tuple(boxes),
-        arrows=tuple(arrows),
-        legend={kind: meaning for kind, meaning in LEGEND.items() if kind in kinds},
-        style=style,
-    )
+def drawn(folded: Folded, style: Style, frame: int | str | None) -> Drawing:
+    """Draw what is seen of a folded graph: all of it, one frame, or all frames."""
+    whole = _Builder(folded).picture(style)
+    if frame is None:
+        return whole
+    last = len(folded.scene.ranks)
+    if folded.trace is None:
+        raise ValueError(f"frame={frame!r}: a graph has no frames; write av.trace(...).fold()")
+    if frame == "all":
+        frames = [_frame(folded, number, whole) for number in range(1, last + 1)]
+        return strip(whole.title, frames)
+    if not isinstance(frame, int) or not 1 <= frame <= last:
+        raise ValueError(f'frame={frame!r}: give a number from 1 to {last}, or "all"')
+    return _frame(folded, frame, whole)
 
 
-def _id(item: Item) -> str:
-    return f"node-{item.node}" if item.node >= 0 else f"group-{item.group}-{item.first}"
+def _frame(folded: Folded, number: int, whole: Picture) -> Picture:
+    """One frame, with the legend of all of them, so that it has their size."""
+    kinds = {*whole.legend, "empty"}
+    legend = {kind: meaning for kind, meaning in LEGEND.items() if kind in kinds}
+    return replace(_Builder(folded, number).picture(whole.style), legend=legend)
 
 
-def name_of(graph: Graph, groups: Groups, item: Item) -> str:
-    """What an item is called: a node by its function, a group by its module."""
+def titles(folded: Folded) -> dict[int, str]:
+    """What each item is called, by position: as short as it is clear beside the others."""
+    items, groups = folded.scene.items, folded.known.groups
+    short = {position: _title(folded, item) for position, item in items.items()}
+    often = Counter(name for position, name in short.items() if items[position].node < 0)
+    unclear = {  # groups whose parts have the names of others
+        groups[item.group].parent
+        for position, item in items.items()
+        if item.node < 0 and often[short[position]] > 1
+    }
+    return {
+        position: _title(folded, items[position], full=True)
+        if items[position].node < 0 and groups[items[position].group].parent in unclear
+        else name
+        for position, name in short.items()
+    }
+
+
+def _title(folded: Folded, item: Item, full: bool = False) -> str:
+    groups = folded.known.groups
     if item.node >= 0:
-        return text.clean(graph.nodes[item.node].name)
-    group = groups.all[item.group]
-    if group.times == 1 or item.end - item.first == group.times:
-        return group.name
-    per = len(group.items) // group.times
-    ends = [group.items[item.first * per], group.items[(item.end - 1) * per]]
-    names = [groups.all[~end].name if end < 0 else f"{group.name}" for end in ends]
-    return names[0] if names[0] == names[1] else " … ".join(names)
+        outline = folded.known.outline
+        return text.clean(outline.labels.get(item.node) or outline.names[item.node])
+    group = groups[item.group]
+    outer = groups[group.parent]
+    while outer.times > 1:
+        outer = groups[outer.parent]
+    prefix = f"{outer.name}."
+    first = groups[~group.items[item.first]].name if group.items[item.first] < 0 else group.name
+    if full or (group.name if group.times == 1 else first).removeprefix(prefix)[:1].isdigit():
+        prefix = ""  # a bare number says too little
+    if group.times == 1:
+        return text.clean(group.name.removeprefix(prefix))
+    ends = [group.items[item.first], group.items[item.end - 1]]
+    names = [groups[~end].name if end < 0 else "" for end in ends]
+    name = names[0].removeprefix(prefix)
+    if names[0] in (group.name, f"{group.name}.{item.first}"):
+        begin, end = str(item.first), str(item.end - 1)
+        name = group.name.removeprefix(prefix)
+        if item.end - item.first == group.times and groups[~ends[0]].name == group.name:
+            return text.clean(name)
+        name = f"{name} {begin}" if names[0] == group.name else f"{name}.{begin}"
+        return text.clean(name if begin == end else f"{name} … {end}")
+    if not name:  # single functions, which have no names
+        name = group.name.removeprefix(prefix)
+        part = f" {item.first:,} … {item.end - 1:,}"
+        return name if item.end - item.first == group.times else f"{name}{part}"
+    return text.clean(name if ends[0] == ends[1] else f"{name} … {names[1].rpartition('.')[2]}")
 
 
-def _box(
-    graph: Graph, trace: Trace | None, groups: Groups, item: Item, leaves: Sequence[int]
-) -> Box:
-    name = name_of(graph, groups, item)
-    if item.node >= 0:
-        node = graph.nodes[item.node]
-        lower = [(*letters(text.clean(node.label)),)] if node.label else []
+class _Builder:
+    """Makes the boxes and arrows; it only holds what all of them need."""
+
+    def __init__(self, folded: Folded, frame: int | None = None) -> None:
+        self.folded, self.graph, self.trace = folded, folded.graph, folded.trace
+        self.known, self.scene = folded.known, folded.scene
+        self.titles = titles(folded)
+        ranks = self.scene.ranks
+        self.frame = frame
+        self.ran = {n for n in ranks if frame is None or ranks[n] < frame}
+        self.now = None if frame is None else next(n for n in ranks if ranks[n] == frame - 1)
+        blank = self.trace is not None and not all(map(text.has_numbers, self.trace.starts))
+        self.none, self.nothing = ("no values",) * 2 if blank else ("None", "no gradient")
+
+    def picture(self, style: Style) -> Picture:
+        boxes: list[Box] = []
+        arrows: list[Arrow] = []
+        for position in reversed([*self.scene.items]):  # results first, as they stand above
+            boxes.append(self._box(position))
+        for number, flow in enumerate(self.scene.flows):
+            boxes.append(self._rectangle(flow, number))
+            marks: tuple[Mark, ...] = ("lit",) if flow.source == self.now else ()
+            arrows.append(Arrow(f"item-{flow.source}", f"flow-{number}", marks=marks))
+            arrows.append(Arrow(f"flow-{number}", f"item-{flow.target}", marks=marks))
+        fans: Counter[int] = Counter()
+        for leaf, positions in self.scene.uses.items():
+            for use, position in enumerate(positions or [-1]):
+                fans[position] += 1
+                if fans[position] > FAN:
+                    continue
+                boxes.append(self._leaf(leaf, use, positions))
+                if positions:
+                    arrows.append(Arrow(f"item-{position}", boxes[-1].id))
+        for position, count in fans.items():
+            if count > FAN:
+                upper: Line = (Run(f"… {count - FAN:,} more"),)
+                boxes.append(Box(f"more-{position}", "more", (upper,)))
+                arrows.append(Arrow(f"item-{position}", boxes[-1].id))
+        kinds = {box.shape for box in boxes} | {mark for box in boxes for mark in box.marks}
+        if all("stack" in box.marks for box in boxes if box.shape == "group"):
+            kinds.discard("group")
+        title = functions_view.title(self.graph, self.trace, len(self.known.leaves))
+        if self.frame is not None and self.now is not None:
+            title += f"; step {self.frame} of {len(self.scene.ranks)}: {self.titles[self.now]}"
+        notes = (*(self.trace.notes if self.trace else ()), *self.folded.notes)
+        return Picture(
+            title=title,
+            words="\n".join((title, *self._table(), *notes)),
+            boxes=tuple(boxes),
+            arrows=tuple(arrows),
+            notes=notes,
+            legend={kind: meaning for kind, meaning in LEGEND.items() if kind in kinds},
+            style=style,
+        )
+
+    def _box(self, position: int) -> Box:
+        item = self.scene.items[position]
+        name, id = self.titles[position], f"item-{position}"
+        marks: list[Mark] = ["lit"] if position == self.now else []
+        if self.trace is not None and position not in self.ran:
+            marks.append("empty")
+        if item.node >= 0:
+            outline = self.known.outline
+            label = outline.labels.get(item.node)
+            return Box(
+                id,
+                "oval",
+                ((Run(text.clean(outline.names[item.node]), "code"),),),
+                ((*letters(text.clean(label)),),) if label else None,
+                marks=tuple(marks),
+                data={"node": item.node},
+            )
+        group = self.known.groups[item.group]
+        times = item.end - item.first
+        kind = text.clean(group.kind) if group.kind != name else ""
+        what = f"{kind} × {times:,}" if times > 1 else kind
+        lower, reserve = [_counted(self._size(item), "function")], []
+        if position in self.scene.inside:
+            leaves = self.scene.inside[position]
+            lower += self._parameters(leaves, position in self.ran)
+            reserve = [_lines((lower[0], *self._parameters(leaves, True)))]
+        if times > 1:
+            marks.append("stack")
         return Box(
-            _id(item),
-            "oval",
-            ((Run(name, "code"),),),
-            tuple(lower) or None,
-            data={"node": item.node},
+            id,
+            "group",
+            ((Run(name, "code"),), *_lines([what] if what else [])),
+            _lines(lower),
+            reserve=tuple(reserve),
+            marks=tuple(marks),
+            data={"group": item.group},
         )
-    group = groups.all[item.group]
-    times = item.end - item.first
-    size = group.size * times // group.times
-    upper: list[Line] = [(Run(name, "code"),)]
-    kind = f"{group.kind} " if group.kind and group.kind != name else ""
-    upper.append((Run(f"{kind}×{times:,}" if times > 1 else kind.strip()),))
-    lower_lines: list[Line] = [(Run(f"{size:,} function{'s' * (size != 1)}"),)]
-    if leaves:
-        lower_lines.append((Run(_parameters(graph, trace, leaves)),))
-    return Box(
-        _id(item),
-        "group",
-        tuple(line for line in upper if plain_text(line)),
-        tuple(lower_lines),
-        marks=(),
-        data={"group": item.group},
-    )
 
+    def _size(self, item: Item) -> int:
+        group = self.known.groups[item.group]
+        if group.times == 1:
+            return group.size
+        parts = group.items[item.first : item.end]
+        return sum(1 if part >= 0 else self.known.groups[~part].size for part in parts)
 
-def plain_text(line: Line) -> str:
-    """The text of a line of runs."""
-    return "".join(part.text for part in line if isinstance(part, Run))
-
-
-def _parameters(graph: Graph, trace: Trace | None, leaves: Sequence[int]) -> str:
-    count = sum(math.prod(graph.nodes[leaf].shape or ()) for leaf in leaves)
-    told = f"{count:,} parameter{'s' * (count != 1)}"
-    if trace is None:
+    def _parameters(self, leaves: Sequence[int], ran: bool) -> list[str]:
+        numbers = sum(math.prod(self.graph.nodes[leaf].shape or ()) for leaf in leaves)
+        told = [_counted(numbers, "parameter")]
+        if self.trace is not None:
+            norm = _together([self._leaf_norm(leaf) for leaf in leaves]) if ran else None
+            none = self.nothing if ran else " "
+            told.append(none if norm is None else f"‖grad‖ = {text.number(norm)}")
         return told
-    norms = [norm_of(trace.arrived(Slot(leaf, 0))) for leaf in leaves]
-    known = [norm for norm in norms if norm is not None]
-    if not known:
-        return f"{told}: no gradient"
-    return f"{told}, ‖grad‖ = {text.number(math.hypot(*known))}"
 
-
-def norm_of(tensor: object) -> float | None:
-    """The Euclidean norm of a gradient; None where there is none."""
-    if tensor is None or getattr(tensor, "is_meta", False):
-        return None
-    return float(tensor.detach().float().norm())  # type: ignore[attr-defined]
-
-
-def _rectangle(graph: Graph, trace: Trace | None, flow: Flow, number: int) -> Box:
-    outputs = [graph.nodes[edge.target].outputs[edge.output_nr] for edge in flow.edges]
-    shapes = list(dict.fromkeys(output.shape for output in outputs))
-    lines: list[Line] = [(Run(text.shape(shapes[0]) or "1 number"),)]
-    if len(flow.edges) > 1:
-        lines = [(Run(f"{len(flow.edges):,} gradients"),)]
-        if len(shapes) == 1 and shapes[0]:
-            lines.append((Run(f"of {text.shape(shapes[0])}"),))
-    marks = ["empty"] if trace is None else []
-    if trace is not None:
-        norms = [norm for edge in flow.edges if (norm := norm_of(trace.sent(edge))) is not None]
-        lines.append((Run(f"norm {text.number(math.hypot(*norms))}" if norms else "none"),))
-        if norms and not math.isfinite(sum(norms)):
-            marks.append("alarm")
-    return Box(f"flow-{number}", "rect", tuple(lines), marks=tuple(marks))  # type: ignore[arg-type]
-
-
-def _leaf(graph: Graph, trace: Trace | None, leaf: int, use: int, uses: int) -> Box:
-    node = graph.nodes[leaf]
-    name = (*letters(text.clean(node.label or "leaf")),)
-    upper: Line = (*name, Run(f": one of {uses} uses")) if uses > 1 else name
-    lower: list[Line] = [(Run(text.shape(node.shape or ()) or "1 number"),)]
-    if trace is not None:
-        norm = norm_of(trace.arrived(Slot(leaf, 0)))
-        lower.append((Run("no gradient" if norm is None else f"‖grad‖ = {text.number(norm)}"),))
-    return Box(
-        f"leaf-{leaf}-{use}", "oval", (upper,), tuple(lower), marks=("leaf",), data={"node": leaf}
-    )
-
-
-def _table(
-    graph: Graph,
-    trace: Trace | None,
-    groups: Groups,
-    items: Sequence[Item],
-    inside: Mapping[int, Sequence[int]],
-    between: Sequence[Flow],
-) -> list[str]:
-    rows = [["", "class", "times", "functions", "parameters", "sends gradients to"]]
-    sends: dict[Item, list[str]] = {}
-    for flow in between:
-        sends.setdefault(flow.source, []).append(name_of(graph, groups, flow.target))
-    for number, item in reversed(list(enumerate(items))):
-        group = groups.all[item.group] if item.node < 0 else None
-        times = item.end - item.first if group else 1
-        rows.append(
-            [
-                name_of(graph, groups, item),
-                group.kind if group else "",
-                str(times) if times > 1 else "",
-                f"{group.size * times // group.times:,}" if group else "1",
-                _parameters(graph, trace, inside[number]) if number in inside else "",
-                text.joined(sends.get(item, [])),
-            ]
+    def _rectangle(self, flow: Flow, number: int) -> Box:
+        outputs = [self.graph.nodes[edge.target].outputs for edge in flow.edges]
+        shapes = {
+            slots[edge.output_nr].shape
+            for slots, edge in zip(outputs, flow.edges, strict=True)
+            if len(slots) > edge.output_nr
+        }
+        shape = text.shape(shapes.pop()) if len(shapes) == 1 else ""
+        lines = [shape] if shape else []
+        if len(flow.edges) > 1:
+            lines = [f"{len(flow.edges):,} gradients", *([f"of {shape}"] if shape else [])]
+        marks: list[Mark] = []
+        reserve: tuple[tuple[Line, ...], ...] = ()
+        if self.trace is not None:
+            norm = _together([self._norm(edge) for edge in flow.edges])
+            last = self.none if norm is None else f"norm {text.number(norm)}"
+            if flow.source in self.ran:
+                lines.append(last)
+                if norm is None:
+                    marks.append("empty")
+                elif not math.isfinite(norm):
+                    marks.append("alarm")
+            else:
+                reserve = (_lines((*lines, last)),)
+        if flow.source not in self.ran:
+            marks.append("empty")
+        return Box(
+            f"flow-{number}", "rect", _lines(lines or [" "]), reserve=reserve, marks=tuple(marks)
         )
-    return text.table(rows)
+
+    def _leaf(self, leaf: int, use: int, positions: Collection[int]) -> Box:
+        node = self.graph.nodes[leaf]
+        many = len(positions) > 1
+        end = f": one of {len(positions)} uses" if many else ""
+        lower = [text.shape(node.shape or ())]
+        reserve: tuple[tuple[Line, ...], ...] = ()
+        if self.trace is not None:
+            norm = self._leaf_norm(leaf)
+            last = self.nothing if norm is None else f"‖grad‖ = {text.number(norm)}"
+            reserve = (_lines((*lower, last)),)
+            if self.ran.issuperset(positions):
+                lower.append(last)
+        return Box(
+            f"leaf-{leaf}-{use}",
+            "oval",
+            ((*letters(text.clean(node.label or "leaf")), Run(end)),),
+            _lines(lower),
+            reserve=reserve,
+            marks=("leaf",),
+            data={"node": leaf},
+        )
+
+    def _leaf_norm(self, leaf: int) -> float | None:
+        if leaf not in self.known.norms:
+            arrived = self.trace.arrived(Slot(leaf, 0)) if self.trace else None
+            self.known.norms[leaf] = norm(arrived)
+        return self.known.norms[leaf]
+
+    def _norm(self, edge: Edge) -> float | None:
+        if edge not in self.known.norms:
+            sent = self.trace.sent(edge) if self.trace else None
+            self.known.norms[edge] = norm(sent)
+        return self.known.norms[edge]
+
+    def _table(self) -> list[str]:
+        """The items in words, results first or, of a trace, in the order in which they ran."""
+        rows = [["#", "name", "what", "functions", "parameters", "sends gradients to"]]
+        sends: dict[int, list[str]] = {position: [] for position in self.scene.items}
+        for flow in self.scene.flows:
+            sent = self.titles[flow.target]
+            if self.trace is not None and flow.source in self.ran:
+                size = _together([self._norm(edge) for edge in flow.edges])
+                sent = f"{self.none if size is None else text.number(size)} to {sent}"
+            sends[flow.source].append(sent)
+        for leaf, positions in self.scene.uses.items():
+            for position in positions:
+                sends[position].append(text.clean(self.graph.nodes[leaf].label or "leaf"))
+        order = [*self.scene.items][::-1]
+        last = len(order)
+        order.sort(key=lambda position: self.scene.ranks.get(position, last))
+        for number, position in enumerate(order, start=1):
+            item = self.scene.items[position]
+            group = self.known.groups[item.group] if item.node < 0 else None
+            times = item.end - item.first
+            kind = text.clean(group.kind if group else self.known.outline.names[item.node])
+            rows.append(
+                [
+                    str(number),
+                    self.titles[position],
+                    f"{kind} × {times:,}".strip() if times > 1 else kind,
+                    f"{self._size(item):,}" if group else "1",
+                    ", ".join(
+                        self._parameters(self.scene.inside[position], position in self.ran)
+                    ).rstrip(" ,")
+                    if position in self.scene.inside
+                    else "",
+                    text.joined(sends[position]),
+                ]
+            )
+        return text.table(rows)
+
+
+def norm(tensor: torch.Tensor | None) -> float | None:
+    """The Euclidean norm of a gradient; None where there is none, or none of its numbers."""
+    if tensor is None or not text.has_numbers(tensor):
+        return None
+    values = tensor.detach()
+    if values.is_nested:
+        values = values.values()
+    elif values.layout is not torch.strided:
+        values = values.to_dense()
+    if values.dtype in (torch.float32, torch.float64):
+        found = float(torch.linalg.vector_norm(values))
+        if 1e-15 < found < math.inf:  # else the squares may have left float32's range
+            return found
+    wide = torch.complex128 if values.is_complex() else torch.float64
+    return float(torch.linalg.vector_norm(values, dtype=wide))
+
+
+def _together(norms: Sequence[float | None]) -> float | None:
+    known = [each for each in norms if each is not None]
+    if any(math.isnan(each) for each in known):  # hypot would say inf where there is one too
+        return math.nan
+    return math.hypot(*known) if known else None
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def _lines(texts: Sequence[str]) -> tuple[Line, ...]:
+    return tuple((Run(each),) for each in texts)

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from autograd_viz import backward
-from autograd_viz.model import Slot, Variable, Variables
+from autograd_viz.model import Slot, Variable, Variables, summed
 from autograd_viz.pathwise import search as path_search
 from autograd_viz.pathwise.data import Path, Paths
 from autograd_viz.pathwise.ends import title
 from autograd_viz.pathwise.gradients import MOST_STEPS, carried
 from autograd_viz.pathwise.search import Route
-from autograd_viz.text import clean
+from autograd_viz.text import clean, has_numbers
 
 
 def no_paths(variables: Variables, leaf: str) -> Paths:
@@ -59,8 +59,8 @@ def all_paths(variables: Variables, goal: Slot, most: int) -> Paths:
         if len(graph.nodes) > backward.SCALAR_NODES and not known:
             remarks.append(
                 f"Local derivatives are computed for graphs of up to {backward.SCALAR_NODES} "
-                f"nodes; this one has {len(graph.nodes):,}, so the total is the sum of what autograd "
-                f"brought to {leaf}."
+                f"nodes; this one has {len(graph.nodes):,}, so the total is the sum of what "
+                f"autograd brought to {leaf}."
             )
     if found.count > len(listed):
         which = "the largest" if ranked is not None else "the first of the program"
@@ -176,10 +176,10 @@ def _sum(
         terms = [value for value in brought if value is not None]
     if not terms:
         return 0.0
-    total = sum(terms[1:], start=terms[0])
+    total = sum(terms[1:], start=terms[0]) if listed else summed(terms)
     if isinstance(total, Tensor) and total.ndim == 0 and not total.is_complex():
         return float(total.item())
-    return total  # type: ignore[no-any-return]
+    return total
 
 
 def _equal(
@@ -207,7 +207,7 @@ def _equal(
 
 
 def _item(tensor: Tensor | None) -> float | None:
-    if tensor is None or tensor.is_meta or tensor.numel() != 1 or tensor.is_complex():
+    if tensor is None or not has_numbers(tensor) or tensor.numel() != 1 or tensor.is_complex():
         return None
     return float(tensor.item())
 

@@ -372,7 +372,7 @@ def test_a_long_chain():
     trace = av.trace(x)
     assert len(trace.graph.nodes) == 30_001
     assert leaf_grads(trace)[0].item() == 1
-    assert "left out" in str(trace.variables().backward()) + str(trace)
+    assert "30,000 gradient functions" in str(trace.variables().backward()) + str(trace)
 
 
 def test_errors():
