@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 
 # Where the inputs stand that a node may know by name though the graph does not keep them.
-_PLACES = {"self": 0, "other": 1, "exponent": 1, "mat2": 1, "vec": 1, "tensor": 1, "target": 1}
+_PLACES = {
+    "self": 0,
+    "other": 1,
+    "exponent": 1,
+    "mat1": 1,
+    "mat2": 1,
+    "vec": 1,
+    "tensor": 1,
+    "target": 1,
+}
 
 
 class Segment(NamedTuple):

@@ -279,7 +279,10 @@ def _by_facts(case: Case, begin: str, graphless: bool, source_disagrees: bool) -
     source, names = facts.source, facts.names_of(case.tensor)
     root = re.split(r"[.\[]", case.name)[0]
     named = bool(names) or (case.known is not None and all(way.name != root for way in facts.ways))
-    complete = source is not None and bool(facts.ways) and not source_disagrees
+    bound = (way.before.version for way in facts.ways if way.before is not None)
+    called = next((each for each in bound if each and lineage.calls(each, root)), None)
+    # A module that is called uses its parameters, wherever the cut may be.
+    complete = source is not None and bool(facts.ways) and not source_disagrees and called is None
     if complete and named and not graphless:
         loose = _unknown_parts(case)
         if not loose:
@@ -294,6 +297,8 @@ def _by_facts(case: Case, begin: str, graphless: bool, source_disagrees: bool) -
     cut = next((way.cut for way in facts.ways if way.cut and way.name in names), None)
     if source_disagrees and cut is not None and cut.at is not None:  # on one way of several
         seen = f" A branch of the source passes {cut.what} in {cut.at.quoted}."
+    if called is not None:
+        seen = f" {root} is called in {called.quoted}: what is cut off there, or after it?"
     if complete and case.known and not any(way.name == root for way in facts.ways):
         unseen = _unknown_parts(case)
         seen = f" The source shows no use of {case.name} on the way to {result}" + (

@@ -100,6 +100,15 @@ def calls_of(source: Source, method: str) -> list[Statement]:
     ]
 
 
+def calls(statement: Statement, name: str) -> bool:
+    """Whether a statement calls what a name holds, as `h = first(x)`, a module for example."""
+    return any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+        for value in statement.value
+        for node in ast.walk(value)
+    )
+
+
 def uses_itself(statement: Statement, name: str) -> bool:
     """Whether a statement makes a name from what the name held before, as `w = w - 0.1`."""
     return any(use.name == name for value in statement.value for use in _uses(value, None, ()))

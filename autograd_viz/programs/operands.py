@@ -44,6 +44,9 @@ _REVERSED = {
     "__rpow__": ("Pow", "self"),
 }
 
+# linear(x, W, b) is addmm(b, x, W.T), or mm(x, W.T): where its x stands, and what it is called.
+_LINEAR = {"Addmm": (1, "mat1"), "Mm": (0, "self")}
+
 
 def input_facts(
     call: Call,
@@ -64,6 +67,8 @@ def input_facts(
         if role in ("other", "exponent", "target", "tensor", "mat2") and 1 not in arguments:
             arguments[1] = given
     reverse = _REVERSED.get(call.name)
+    if call.name == "linear" and operation in _LINEAR:
+        return _of_linear(call, operation, following, value_of), {}
     if reverse is not None and reverse[0] == operation:
         wanted = {1: reverse[1]}
     elif call.name in _CALLS.get(operation, ()):
@@ -88,6 +93,18 @@ def input_facts(
             if call.direct and len(named) == 1 and len(numbers) == 1:
                 symbols[role] = str(named[0].title)
     return symbols, constants
+
+
+def _of_linear(
+    call: Call, operation: str, following: NextFunctions, value_of: Callable[[Tensor], Value | None]
+) -> dict[str, str]:
+    """The name of the constant input of a linear layer; one of more dimensions was flattened."""
+    position, role = _LINEAR[operation]
+    x: Any = call.args[0] if call.args else call.kwargs.get("input")
+    if not is_tensor(x) or x.dim() != 2 or x.requires_grad or _needs(following, position, False):
+        return {}
+    known = value_of(x)
+    return {role: known.title} if known is not None and known.title else {}
 
 
 def _needs(following: NextFunctions, position: int, reverse: bool) -> bool:

@@ -722,3 +722,14 @@ def test_values_of_other_frames_are_not_read():
     x = number(2.0)
     assert "secret" not in ask(x, secret * 2).picture().words
     assert sys.getrefcount(secret) < 10
+
+
+def test_a_module_that_is_called_uses_its_parameters():
+    first, second = torch.nn.Linear(2, 3), torch.nn.Linear(3, 1)
+    x = torch.ones(4, 2)
+    h = torch.relu(first(x)).detach()
+    loss = second(h).sum()
+    reason = av.why(first.weight, loss)
+    assert "no statement" not in reason.text
+    assert "first is called in" in reason.text
+    assert "h = torch.relu(first(x)).detach()" in reason.text

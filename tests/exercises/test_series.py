@@ -9,7 +9,6 @@ import pytest
 
 import autograd_viz as av
 from autograd_viz.exercises.series import exercises
-from tests.exercises.judging import is_wrong
 from tests.notebooks.refresh import NOTEBOOKS
 
 ALL = exercises()
@@ -78,11 +77,10 @@ def test_each_slip_is_wrong_and_told_so(exercise):
 
 
 @pytest.mark.parametrize("exercise", ALL.values(), ids=lambda exercise: exercise.id)
-def test_plausible_wrong_answers_are_listed_and_wrong(exercise):
+def test_its_chapter_tries_right_and_wrong_answers(exercise):
     chapter = import_module(f"tests.exercises.test_chapter_{exercise.notebook}")
-    wrong = [answers for name, answers in chapter.WRONG if name == exercise.id]
-    assert len(wrong) >= 2
-    assert all(is_wrong(exercise.id, answers) for answers in wrong)
+    assert sum(name == exercise.id for name, _ in chapter.RIGHT) >= 1
+    assert sum(name == exercise.id for name, _ in chapter.WRONG) >= 2
 
 
 def test_every_name_that_a_text_mentions_exists():

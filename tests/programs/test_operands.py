@@ -101,3 +101,17 @@ def test_expressions_by_operations_use_the_names():
     graph = av.program(f, w=1.0).graph
     (*_, last) = graph.variables().nodes
     assert last.expression == "stack(sin(w * x), w ** n, 1 / (w - x))"
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_constant_input_of_a_linear_layer_has_its_name(bias):
+    layer = torch.nn.Linear(2, 3, bias=bias)
+    node, role = ("AddmmBackward0", "mat1") if bias else ("MmBackward0", "self")
+
+    def f(x):
+        return layer(x).sum()
+
+    assert told(av.program(f, x=torch.ones(4, 2)))[node][0] == {role: "x"}
+    assert all(
+        "x" not in symbols for symbols, _ in told(av.program(f, x=torch.ones(2, 4, 2))).values()
+    )
