@@ -18,7 +18,7 @@ from autograd_viz import svg
 from autograd_viz.model import Trace
 from autograd_viz.programs import sources
 from autograd_viz.widgets.stage import Stage
-from bench import browser, models, peers
+from bench import browser, deep, models, peers
 from bench.measure import medians, milliseconds
 from bench.peers import bare_walk, torchviz_deep
 
@@ -206,7 +206,7 @@ def rows() -> list[Row]:
         ),
         ("later picture, lecture's example", milliseconds(later), "", "", "<= 10 ms"),
     ]
-    return [*table, *programs(), *explorer(), *browser.rows()]
+    return [*table, *programs(), *explorer(), *deep.rows(), *browser.rows()]
 
 
 def main() -> None:

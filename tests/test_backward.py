@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 import autograd_viz as av
+from autograd_viz.backward import SCALAR_NODES
 from autograd_viz.model import Edge, Slot, Trace
 
 traced: Any = av.trace  # of any type, so that recorded tensors compare with plain numbers
@@ -1042,3 +1043,18 @@ def test_large_gradients_outlive_changes_of_the_weights():
     grads = {id(leaf): grad for leaf, grad in trace.leaf_grads}
     for leaf, grad in zip((x, weight), wanted, strict=True):
         assert torch.equal(grads[id(leaf)], grad)
+
+
+def test_a_hook_that_changes_a_small_gradient_of_a_large_graph_in_place_spoils_nothing():
+    x = torch.tensor(0.5, requires_grad=True)
+    y = x
+    for place in range(SCALAR_NODES + 1):
+        y = y + 1  # sends on the very tensor that arrived
+        if place == 100:
+            y.register_hook(lambda grad: grad.mul_(3) and None)
+    trace = av.trace(y)
+    arrived = [grad for step in trace.steps for grad in step.grad_outputs]
+    assert arrived == [1.0] * (SCALAR_NODES - 100) + [3.0] * 102
+    assert trace.steps[-1].contributions == (torch.tensor(3.0),)
+    assert trace.steps[-1].leaf is x
+    assert trace.steps[-1] is trace.steps[-1:][0] is list(trace.steps)[-1]
