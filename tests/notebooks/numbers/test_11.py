@@ -29,7 +29,7 @@ def test_the_wrong_rule_gives_other_gradients_than_the_lecture():
 
 def test_gradients_by_depth():
     assert "8.6e-10, 6.6e-02, 5.6e-23" in said("11", 'first = [f"{gradients_by_layer')
-    assert "4.9e-09, 8.2e-01, 3.8e+03" in said("11", 'first = [f"{gradient_norms')
+    assert "7.5e-09, 1.0e+00, 1.0e+03" in said("11", 'first = [f"{gradient_norms')
 
 
 def test_a_hook_halves_the_gradient_of_d():
