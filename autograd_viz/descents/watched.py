@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import ipywidgets
 import traitlets
@@ -258,17 +258,18 @@ def _output(made: Program) -> str:
     return clean(name, 16) if name.isidentifier() else "loss"
 
 
-def _is_number(value: object) -> bool:
-    kind = isinstance(value, int | float) and not isinstance(value, bool)
-    return kind and math.isfinite(value)  # type: ignore[arg-type]  # it is a number
+def _is_number(value: object) -> TypeGuard[int | float]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value)
 
 
 def _rate(given: object) -> float:
-    if not _is_number(given) or float(given) <= 0:  # type: ignore[arg-type]  # it is a number
+    if not _is_number(given) or given <= 0:
         raise ValueError(
             f"learning_rate={given!r}: give a positive number, or (min, max) for a slider: {CALL}"
         )
-    return float(given)  # type: ignore[arg-type]
+    return float(given)
 
 
 def _range(name: str, given: tuple[Any, ...]) -> Range:

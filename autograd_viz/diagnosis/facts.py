@@ -99,7 +99,9 @@ class Facts:
                 if leaf is self.tensor:
                     return Slot(place, 0)
             return None
-        found = walk.index.get(self.tensor.grad_fn)  # type: ignore[arg-type]
+        function = self.tensor.grad_fn
+        assert function is not None  # or it would be a leaf
+        found = walk.index.get(function)
         return None if found is None else Slot(found, self.tensor.output_nr)
 
     def saved(self, node: int) -> Mapping[str, Any]:

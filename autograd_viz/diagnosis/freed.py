@@ -39,7 +39,8 @@ def freed(case: Case) -> Reason:
     stop = _suspect(case) if not largest(grad) and not text.trouble(grad) else None
     if stop is not None:
         edge, because = stop
-        graph = case.facts.captured[0]  # type: ignore[index]
+        assert case.facts.captured is not None  # the suspect is a part of it
+        graph = case.facts.captured[0]
         return case.reason(
             "zero",
             f"{case.grad_name} is 0 because the gradient becomes 0 at "
@@ -49,7 +50,8 @@ def freed(case: Case) -> Reason:
     trouble = text.trouble(grad)
     slot = _troubled(case) if trouble else None
     if slot is not None:
-        graph = case.facts.captured[0]  # type: ignore[index]
+        assert case.facts.captured is not None  # the suspect is a part of it
+        graph = case.facts.captured[0]
         made = case.variable_of(slot.node) or graph.nodes[slot.node].name
         value = ", ".join(text.summary(graph.values[slot]))
         return case.reason(
