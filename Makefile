@@ -28,7 +28,9 @@ lab: $(STAMP)
 
 # One run for everything, doctests and notebooks included, so that its last line counts everything. loadscope: the
 # cells of a notebook stay in order and in one process. IPYTHONDIR: the user's own profile may change what cells show.
+# TQDM_DISABLE: on a slow machine a bar of progress would stand in the output of a cell.
 test: export IPYTHONDIR := $(CURDIR)/$(VENV)/ipython
+test refresh: export TQDM_DISABLE := 1
 test: lint browser
 	$(BIN)/python -m pytest --nbval --numprocesses=2 --dist=loadscope $(ARGS)
 

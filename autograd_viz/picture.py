@@ -13,9 +13,11 @@ Theme = Literal["auto", "light", "dark"]
 Engine = Literal["auto", "wasm", "dot"]
 # "lit" and "dim": what is pointed at, and the rest; "cut": a gradient stops here; "stack": the
 # first of several that are equal.
+# Of gradients: "absent" ones are None, "zero" ones have no other number.
 Mark = Literal[
-    "leaf", "constant", "unused", "empty", "alarm", "hidden", "lit", "dim", "cut", "stack"
-]
+    "leaf", "constant", "unused", "empty", "alarm", "hidden", "lit", "dim", "cut", "stack",
+    "absent", "zero", "inf", "nan",
+]  # fmt: skip
 THEMES: tuple[Theme, ...] = ("auto", "light", "dark")
 ENGINES: tuple[Engine, ...] = ("auto", "wasm", "dot")
 
@@ -26,6 +28,7 @@ class Style:
 
     theme: Theme = "auto"  # "auto" follows the page that shows the picture
     engine: Engine = "auto"  # of the layout
+    effort: int | None = None  # bound of the layout's work; None for the usual one
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Box:
     # from which the box is there, and from which it is no longer drawn as empty.
     data: Mapping[str, int | str] = field(default_factory=dict)
     fills: Mapping[int, int] = field(default_factory=dict)  # line -> frame from which it is there
+    strength: float | None = None  # of a gradient, 0.0 to 1.0 on the picture's scale: its fill
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,17 @@ class Arrow:
     source: str
     target: str
     marks: tuple[Mark, ...] = ()
+    data: Mapping[str, int | str] = field(default_factory=dict, hash=False)
+    strength: float | None = None  # of the gradient that goes along: its width
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A frame with a title around boxes that belong together."""
+
+    title: Line
+    boxes: tuple[str, ...]  # the ids of those directly inside
+    outer: int | None = None  # position of the frame around it, which comes first
     data: Mapping[str, int | str] = field(default_factory=dict, hash=False)
 
 
@@ -90,6 +105,8 @@ class Picture(Drawing):
     reserve: tuple[tuple[Line, ...], ...] = ()
     notes: tuple[str, ...] = ()
     legend: Mapping[str, str] = field(default_factory=dict)  # "oval", "leaf", ... -> meaning
+    clusters: tuple[Cluster, ...] = ()
+    scale: Mapping[str, float] = field(default_factory=dict)  # text of a sample -> its strength
     style: Style = Style()
 
 

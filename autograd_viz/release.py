@@ -68,18 +68,21 @@ def protect(
     if all(_KEY in _metadata(functions[root]) for root in guarded):
         return
     levels = [1] * len(functions)  # nested destructors when the node dies, down to the next guards
-    for place in range(len(functions) - 1, -1, -1):
+    place = len(functions)
+    for following in reversed(nexts):
+        place -= 1
         level = 0
-        for successor, _ in nexts[place]:
+        for successor, _ in following:
             if successor is not None:
                 below = index[successor]
                 if below > place or not nexts[below]:
-                    level = max(level, levels[below])
+                    if levels[below] > level:  # no max(): this runs for each edge of any graph
+                        level = levels[below]
                 else:  # it stands before its user, so its level is not known yet
                     guarded.add(below)
         level += 1
         if level >= _SPAN or place in guarded:
-            _guard(functions[place], nexts[place])
+            _guard(functions[place], following)
             level = 0
         levels[place] = level
 

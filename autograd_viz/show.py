@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from autograd_viz import functions_view
+from autograd_viz import functions_view, layout, svg
 from autograd_viz.model import Graph, Shown, Trace, Variables
 from autograd_viz.picture import ENGINES, THEMES, Drawing, Engine, Style, Theme
 
@@ -26,7 +26,12 @@ PIXELS_PER_INCH = 192.0  # of a PNG: twice the picture's own size, for projector
 
 
 def picture(
-    shown: object, *, theme: Theme = "auto", engine: Engine = "auto", **options: Any
+    shown: object,
+    *,
+    theme: Theme = "auto",
+    engine: Engine = "auto",
+    effort: int | None = None,
+    **options: Any,
 ) -> Drawing:
     """Return the picture of a Graph, a Trace or its variables.
 
@@ -35,6 +40,9 @@ def picture(
         theme: "light", "dark", or "auto" to follow the page that shows the picture.
         engine: the layout's: "wasm" (the same on every machine), "dot" (an installed Graphviz), or
             "auto" for the first that runs.
+        effort: bound of the layout's work, in WebAssembly instructions; a layout within the usual
+            2_000_000_000 takes up to some five seconds. What takes more is drawn with fewer nodes
+            or with more groups closed, and a note says so.
         options: for a Graph or a Trace `limit`, the number of nodes drawn, without which a large
             one is drawn in groups; for a folded one `frame`; for variables `view`
             ("computation", "derivatives", "backward"), `frame` (a number from 1, or "all") and
@@ -47,15 +55,17 @@ def picture(
     """
     _one_of("theme", theme, THEMES)
     _one_of("engine", engine, ENGINES)
+    if effort is not None and (not isinstance(effort, int) or effort < 1):
+        raise ValueError(f"effort={effort!r}: give a number of instructions, as {layout.EFFORT:_}")
     _known(shown, options)
-    style = Style(theme, engine)
+    style = Style(theme, engine, effort)
     match shown:
         case Graph() | Trace() if not options and _is_large(shown):
             return _folded(shown).drawn(style)
         case Graph():
-            return functions_view.functions(shown, style=style, **options)
+            return _functions(shown, None, style, **options)
         case Trace():
-            return functions_view.functions(shown.graph, shown, style=style, **options)
+            return _functions(shown.graph, shown, style, **options)
         case Variables():
             from autograd_viz import variables_view  # a first picture of a graph does not need it
 
@@ -63,6 +73,25 @@ def picture(
         case Shown():
             return shown.drawn(style, **options)
     raise TypeError(f"there is no picture of a {type(shown).__name__}")
+
+
+def _functions(
+    graph: Graph, trace: Trace | None, style: Style, limit: int = functions_view.LIMIT
+) -> Drawing:
+    """At most `limit` nodes, and no more than can be laid out with the style's effort."""
+    asked = limit
+    while True:
+        picture = functions_view.functions(graph, trace, limit=limit, style=style)
+        if limit == 1 or svg.fits(picture):
+            break
+        limit //= 2
+    if limit == asked:
+        return picture
+    note = (
+        f"limit={asked} would take too long to lay out, so {limit} are drawn; "
+        f"picture(limit={asked}, effort={10 * (style.effort or layout.EFFORT):_}) tries longer."
+    )
+    return replace(picture, words=f"{picture.words}\n{note}", notes=(*picture.notes, note))
 
 
 def _is_large(shown: Graph | Trace) -> bool:
@@ -90,7 +119,7 @@ def _known(shown: object, options: Mapping[str, object]) -> None:
     for name in options:
         if name not in known:
             kind = type(shown).__name__
-            remedy = f"its options are {', '.join(('theme', 'engine', *known))}"
+            remedy = f"its options are {', '.join(('theme', 'engine', 'effort', *known))}"
             if name in _OPTIONS[Variables]:
                 remedy += f"; its variables have {name}: .variables().picture({name}=...)"
             raise TypeError(f"the picture of a {kind} has no option {name!r}; {remedy}")

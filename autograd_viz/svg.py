@@ -8,12 +8,14 @@ several pictures can stand in one page.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from xml.sax.saxutils import escape, quoteattr
 
 from autograd_viz import layout
-from autograd_viz.picture import Arrow, Box, Drawing, Engine, Formula, Picture, Strip
+from autograd_viz.errors import LayoutError, LayoutTooLargeError
+from autograd_viz.picture import Arrow, Box, Cluster, Drawing, Engine, Formula, Picture, Strip
 from autograd_viz.typeset import (
     AXIS,
     FRACTION_PAD,
@@ -35,8 +37,11 @@ MARGIN = 14.0
 RANK_GAP = 30.0  # an arrow's length; more, and a chain of four variables leaves the screen
 SMALL = 14.0  # font of the legend and the notes
 HEAD = 9.0  # length of an arrow's head
+THIN, THICK = 1.5, 7.0  # arrows of the least and the largest gradient
+FADED = 0.8  # how much of the stronger fill the rectangle of the largest gradient has
 STACK = 7.0  # by how much the outline behind a box that repeats stands out
 CROSS = 8.0  # half the width of the cross on an arrow that is cut
+SURE = 5  # how far off an estimate of a layout's cost may be
 ORDERED = 40  # boxes up to which operands keep their order, left to right
 
 _FAMILIES = {
@@ -48,13 +53,13 @@ _LIGHT = {
     "paper": "#ffffff", "ink": "#1b1b1b", "soft": "#4a535e",
     "oval": "#e8f1fb", "oval-line": "#14507f", "leaf": "#e2f3ea", "leaf-line": "#0b6e4f",
     "rect": "#fff4dc", "rect-line": "#a35200", "alarm": "#fde4e7", "alarm-line": "#b3001b",
-    "given": "#eceff2", "lit": "#8a1c9c",
+    "given": "#eceff2", "lit": "#8a1c9c", "strong": "#ee9a3a",
 }  # fmt: skip
 _DARK = {
     "paper": "#14171c", "ink": "#f4f4f4", "soft": "#b4bdc8",
     "oval": "#15304a", "oval-line": "#7db8ee", "leaf": "#10392c", "leaf-line": "#5fd0a5",
     "rect": "#3b2b0b", "rect-line": "#f0b350", "alarm": "#4a1420", "alarm-line": "#ff8a9b",
-    "given": "#2b3139", "lit": "#f29bff",
+    "given": "#2b3139", "lit": "#f29bff", "strong": "#a5651a",
 }  # fmt: skip
 
 
@@ -95,7 +100,7 @@ def stylesheet() -> str:
     """
     return "\n".join(
         f".av-{theme}{{{''.join(f'--av-{name}:{value};' for name, value in colours.items())}}}"
-        f"{_rules(f'.av-{theme}', colours)}"
+        f"{_rules(f'.av-{theme}', colours)}{_rules_of_groups(f'.av-{theme}', colours)}"
         for theme, colours in (("light", _LIGHT), ("dark", _DARK))
     )
 
@@ -132,8 +137,9 @@ def _group(x: float, y: float) -> str:
 
 
 def _document(
-    body: Iterable[str], wide: float, high: float, title: str, description: str, theme: str
+    body: Sequence[str], wide: float, high: float, title: str, description: str, theme: str
 ) -> str:
+    groups = any('class="av-cluster"' in part or "av-flow" in part for part in body)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="av av-{theme}" role="img" '
@@ -141,7 +147,7 @@ def _document(
             f'viewBox="0 0 {_n(wide)} {_n(high)}">',
             f"<title>{escape(_legal(title))}</title>",
             f"<desc>{escape(_legal(description))}</desc>",
-            f"<style>{_css(theme)}</style>",
+            f"<style>{_css(theme, groups)}</style>",
             f'<rect class="av-paper" width="{_n(wide)}" height="{_n(high)}" rx="6"/>',
             *body,
             "</svg>",
@@ -150,11 +156,15 @@ def _document(
     )
 
 
-def _css(theme: str) -> str:
+def _css(theme: str, groups: bool) -> str:
+    scope = f".av-{theme}"
+
+    def rules(colour: dict[str, str]) -> str:
+        return _rules(scope, colour) + (_rules_of_groups(scope, colour) if groups else "")
+
     if theme == "auto":
-        dark = _rules(".av-auto", _DARK)
-        return f"{_rules('.av-auto', _LIGHT)}@media (prefers-color-scheme: dark){{{dark}}}"
-    return _rules(f".av-{theme}", _DARK if theme == "dark" else _LIGHT)
+        return f"{rules(_LIGHT)}@media (prefers-color-scheme: dark){{{rules(_DARK)}}}"
+    return rules(_DARK if theme == "dark" else _LIGHT)
 
 
 def _rules(scope: str, colour: dict[str, str]) -> str:
@@ -187,20 +197,38 @@ def _rules(scope: str, colour: dict[str, str]) -> str:
     return "".join(f"{scope} {selector}{{{rule}}}" for selector, rule in rules.items())
 
 
+def _rules_of_groups(scope: str, colour: dict[str, str]) -> str:
+    """What only pictures with groups need: stored pictures of other kinds stay as they are."""
+    alarm = colour["alarm-line"]
+    rules = {
+        ".av-cluster rect": f"fill:{colour['soft']};fill-opacity:.06;stroke:{colour['soft']};"
+        "stroke-width:1.2",
+        ".av-cluster text": f"fill:{colour['soft']};stroke:{colour['paper']};stroke-width:4;"
+        "stroke-linejoin:round;paint-order:stroke",
+        ".av-strong": f"fill:{colour['strong']};stroke:none",
+        ".av-rect.av-zero": f"fill:{colour['paper']}",
+        ".av-rect.av-nan": "stroke-dasharray:5 3",
+        ".av-rect.av-absent": f"fill:{colour['paper']};stroke-dasharray:2 5",
+        ".av-arrow.av-zero": "stroke-dasharray:9 6",
+        ".av-arrow.av-absent": "stroke-dasharray:2 5",
+        ".av-arrow.av-inf": f"stroke:{alarm};stroke-width:{THICK}",
+        ".av-arrow.av-nan": f"stroke:{alarm};stroke-width:{THICK};stroke-dasharray:5 3",
+        ".av-head.av-inf": f"fill:{alarm}",
+        ".av-head.av-nan": f"fill:{alarm}",
+    }
+    return "".join(f"{scope} {selector}{{{rule}}}" for selector, rule in rules.items())
+
+
 def _body(picture: Picture, legend: bool = True) -> tuple[list[str], float, float]:
     """The parts of a picture, and the room that they take."""
     sizes = {box.id: _box_size(box) for box in picture.boxes}
-    # Results stand above inputs in every view, so that a computation has one layout both ways.
-    downward = tuple(
-        (arrow.target, arrow.source) if picture.upward else (arrow.source, arrow.target)
-        for arrow in picture.arrows
-    )
-    ovals = tuple(box.id for box in picture.boxes if box.shape == "oval")
-    placed = _placed(tuple(sizes.items()), downward, ovals, picture.style.engine)
+    placed = _placed(picture)
     parts: list[str] = [_group(MARGIN, MARGIN)]
     for arrow, points in zip(picture.arrows, placed.arrows, strict=True):
         if "hidden" not in arrow.marks:
             parts.append(_arrow(arrow, points[::-1] if picture.upward else points))
+    for cluster, corners in zip(picture.clusters, placed.clusters, strict=False):
+        parts.append(_cluster(cluster, *corners))
     for box in picture.boxes:
         if "hidden" not in box.marks:
             place = placed.boxes[box.id]
@@ -213,22 +241,89 @@ def _body(picture: Picture, legend: bool = True) -> tuple[list[str], float, floa
         parts[0] = _group(MARGIN + (wide - narrow) / 2, MARGIN)
     if picture.statements:
         wide, high = _beside(parts, picture.statements, wide, high)
-    if legend and (picture.legend or picture.notes):
+    if legend and (picture.legend or picture.notes or picture.scale):
         wide, high = _below(parts, picture, wide, high)
     return parts, wide, high
 
 
+def cost(picture: Picture) -> int:
+    """About how much work the layout of a picture is, as `layout.estimate` says."""
+    return layout.estimate([box.id for box in picture.boxes], _downward(picture))
+
+
+def fits(picture: Picture) -> bool:
+    """Whether a picture can be laid out with the effort of its style.
+
+    What is surely small is not tried, nor what is surely too large. What is tried is kept.
+    """
+    effort = picture.style.effort or layout.EFFORT
+    about = cost(picture)
+    if about * SURE < effort or about > effort * SURE:
+        return about < effort
+    try:
+        _placed(picture)
+    except LayoutTooLargeError:
+        return False
+    return True
+
+
+def _downward(picture: Picture) -> tuple[tuple[str, str], ...]:
+    """Results stand above inputs in every view, so that a computation has one layout both ways."""
+    return tuple(
+        (arrow.target, arrow.source) if picture.upward else (arrow.source, arrow.target)
+        for arrow in picture.arrows
+    )
+
+
+def _placed(picture: Picture) -> layout.Layout:
+    """The layout; without frames around groups where these make it too large."""
+    sizes = tuple((box.id, _box_size(box)) for box in picture.boxes)
+    ovals = tuple(box.id for box in picture.boxes if box.shape == "oval")
+    effort = picture.style.effort or layout.EFFORT
+    key = sizes, _downward(picture), ovals, picture.style.engine, effort
+    clusters = tuple(
+        layout.Cluster(cluster.boxes, _title_size(cluster), cluster.outer)
+        for cluster in picture.clusters
+    )
+    if clusters and cost(picture) < effort:
+        with suppress(LayoutError):
+            return _kept_layout(*key, clusters)
+    return _kept_layout(*key)
+
+
 @lru_cache(16)
-def _placed(
+def _kept_layout(
     sizes: tuple[tuple[str, tuple[float, float]], ...],
     arrows: tuple[tuple[str, str], ...],
     ovals: tuple[str, ...],
     engine: Engine,
+    effort: int,
+    clusters: tuple[layout.Cluster, ...] = (),
 ) -> layout.Layout:
     """The layout, kept for a while: the frames of a drawing all have the same."""
-    ordered = len(sizes) <= ORDERED
     return layout.place(
-        dict(sizes), arrows, ovals=ovals, ordered=ordered, rank_gap=RANK_GAP, engine=engine
+        dict(sizes),
+        arrows,
+        ovals=ovals,
+        clusters=clusters,
+        ordered=len(sizes) <= ORDERED,
+        rank_gap=RANK_GAP,
+        engine=engine,
+        effort=effort,
+    )
+
+
+def _title_size(cluster: Cluster) -> tuple[float, float]:
+    return round(measure(cluster.title, SMALL).width, 2), SMALL
+
+
+def _cluster(cluster: Cluster, first: layout.Point, last: layout.Point) -> str:
+    """A frame from its first to its last corner, drawn over the arrows: none hides its title."""
+    title = "".join(_text(cluster.title, first[0] + 12, first[1] + 19, SMALL))
+    return (
+        f'<g class="av-cluster"{_data(cluster.data)}><rect x="{_n(first[0])}" '
+        f'y="{_n(first[1])}" width="{_n(last[0] - first[0])}" height="{_n(last[1] - first[1])}" '
+        f'rx="10"/>{title}</g>'
     )
 
 
@@ -304,6 +399,8 @@ def _box(box: Box, x: float, y: float, wide: float, high: float) -> Iterator[str
             f'<rect class="{" ".join(names)}" x="{_n(x - wide / 2)}" y="{_n(y - high / 2)}" '
             f'width="{_n(wide)}" height="{_n(high)}"/>'
         )
+        if box.strength is not None:
+            yield _strong(box.strength, x - wide / 2, y - high / 2, wide, high)
     if box.lower is None:
         yield from _lines(box.upper, x, y - _block(box.upper).ascent / 2, box.fills)
     else:
@@ -318,6 +415,15 @@ def _box(box: Box, x: float, y: float, wide: float, high: float) -> Iterator[str
         below = {number - len(box.upper): frame for number, frame in box.fills.items()}
         yield from _lines(box.lower, x, y + 7, below)
     yield "</g>"
+
+
+def _strong(strength: float, left: float, top: float, wide: float, high: float) -> str:
+    """The stronger colour over a rectangle's fill, within its outline."""
+    return (
+        f'<rect class="av-strong" x="{_n(left + 0.8)}" y="{_n(top + 0.8)}" '
+        f'width="{_n(wide - 1.6)}" height="{_n(high - 1.6)}" '
+        f'fill-opacity="{_n(FADED * strength)}"/>'
+    )
 
 
 def _data(data: Mapping[str, int | str]) -> str:
@@ -414,7 +520,9 @@ def _arrow(arrow: Arrow, points: Sequence[tuple[float, float]]) -> str:
         ),
     )
     angle = math.atan2(y - before[1], x - before[0])
-    length = HEAD * (1.8 if "lit" in arrow.marks else 1)  # or a thick line would hide it
+    thick = THICK if {"inf", "nan"}.intersection(arrow.marks) else _thickness(arrow.strength or 0)
+    # longer for a thick line, which would hide it
+    length = max(HEAD * (1.8 if "lit" in arrow.marks else 1), HEAD + 1.8 * (thick - THIN))
     back = x - length * math.cos(angle), y - length * math.sin(angle)
     side = length * 0.38
     corners = [
@@ -430,12 +538,21 @@ def _arrow(arrow: Arrow, points: Sequence[tuple[float, float]]) -> str:
     if "constant" in arrow.marks:  # no gradient travels here, so there is no head
         path = f"M{_p(points[0])}C" + " ".join(map(_p, points[1:]))
         return _grouped(arrow, f'<path class="av-arrow{names}" d="{path}"/>')
-    drawn = f'<path class="av-arrow{names}" d="{path}"/><path class="av-head{names}" d="{head}"/>'
+    style = "" if arrow.strength is None else f' style="stroke-width:{_n(thick)}"'
+    names += "" if arrow.strength is None else " av-flow"
+    drawn = (
+        f'<path class="av-arrow{names}"{style} d="{path}"/>'
+        f'<path class="av-head{names}" d="{head}"/>'
+    )
     return _grouped(arrow, drawn + (_cross(points) if "cut" in arrow.marks else ""))
 
 
 def _grouped(arrow: Arrow, drawn: str) -> str:
     return f"<g{_data(arrow.data)}>{drawn}</g>" if arrow.data else drawn
+
+
+def _thickness(strength: float) -> float:
+    return THIN + (THICK - THIN) * strength
 
 
 def _cross(points: Sequence[tuple[float, float]]) -> str:
@@ -498,6 +615,8 @@ def _below(parts: list[str], picture: Picture, wide: float, high: float) -> tupl
         parts.extend(_text((Run(meaning),), x + swatch + 8, y + 5, SMALL, "av-soft"))
         x += room + 22
     y += 22 if picture.legend else 0
+    if picture.scale:
+        wide, y = _scale(parts, picture.scale, wide, y + 4)
     for note in picture.notes:
         for line in _wrapped(note, max(wide, 360) - 2 * MARGIN):
             parts.extend(_text((Run(line),), MARGIN, y + 5, SMALL, "av-soft"))
@@ -506,9 +625,32 @@ def _below(parts: list[str], picture: Picture, wide: float, high: float) -> tupl
     return wide, y + 4
 
 
+def _scale(
+    parts: list[str], scale: Mapping[str, float], wide: float, y: float
+) -> tuple[float, float]:
+    """The samples of the scale: an arrow's width and a rectangle's fill for each number."""
+    x = MARGIN
+    for text, strength in scale.items():
+        room = 60 + measure((Run(text),), SMALL).width
+        if x > MARGIN and x + room > wide - MARGIN:
+            x, y = MARGIN, y + 24
+        thick = _n(_thickness(strength))
+        line = f"M{_p((x, y))}L{_p((x + 26, y))}"
+        parts.append(f'<path class="av-arrow av-flow" style="stroke-width:{thick}" d="{line}"/>')
+        parts.append(_swatch("rect", x + 42, y))
+        parts.append(_strong(strength, x + 30, y - 7, 24, 14))
+        parts.extend(_text((Run(text),), x + 60, y + 5, SMALL, "av-soft"))
+        wide = max(wide, x + room + MARGIN)
+        x += room + 22
+    return wide, y + 22
+
+
 def _swatch(kind: str, x: float, y: float) -> str:
     if kind == "cut":
         return f'<path class="av-arrow av-cut" d="M{_p((x - 12, y))}L{_p((x + 12, y))}"/>'
+    if kind in ("absent", "zero", "inf", "nan"):
+        way = f"M{_p((x - 14, y))}L{_p((x + 14, y))}"
+        return f'<path class="av-arrow av-{kind} av-flow" d="{way}"/>'
     if kind in ("rect", "empty", "none", "alarm"):
         names = {
             "none": "av-rect av-empty",

@@ -52,14 +52,26 @@ def has_numbers(tensor: Tensor) -> bool:
     """Whether its values can be read, here and now: not on the meta device, nor of some subclasses.
 
     What a subclass with a dispatch of its own holds is its own affair: a fake tensor has no values,
-    and to read a distributed one all processes have to talk.
+    and to read a distributed one all processes have to talk. Nor where the memory was taken back,
+    as FSDP does with a layer's parameters after its turn: to read there ends the process. Within
+    FakeTensorMode nothing can be read, since it answers in PyTorch's place.
     """
     import torch  # only where a tensor is at hand, so torch is loaded already
 
+    modes = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
+    if any(type(mode).__name__ == "FakeTensorMode" for mode in modes):
+        return False
+    if tensor.is_nested:
+        return not tensor.is_meta
     dispatch = type(tensor).__torch_dispatch__
-    return not tensor.is_meta and (
-        dispatch is torch.Tensor.__torch_dispatch__ or bool(tensor.is_nested)
-    )
+    if tensor.is_meta or dispatch is not torch.Tensor.__torch_dispatch__:
+        return False
+    if tensor.layout is not torch.strided or not tensor.numel():
+        return True
+    try:
+        return tensor.untyped_storage().nbytes() > 0
+    except RuntimeError:  # it has no memory of its own, as within vmap
+        return True
 
 
 def summary(tensor: Tensor) -> list[str]:

@@ -191,7 +191,7 @@ def rows() -> list[Row]:
     trace._repr_mimebundle_()  # compiles Graphviz where no earlier process has
 
     def picture(trace: Trace) -> None:
-        svg._placed.cache_clear()  # or the layout would be done only once
+        svg._kept_layout.cache_clear()  # or the layout would be done only once
         trace._repr_mimebundle_()
 
     later = medians({"picture": picture}, prepare=lambda: trace, rounds=20, repeats=5)["picture"]

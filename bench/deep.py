@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import autograd_viz as av
 from bench import models
 from bench.measure import medians, milliseconds
-from bench.peers import bare_walk
+from bench.peers import BACKWARD, TRACE, bare_walk
 
 Row = tuple[str, str, str, str, str]
 MEMORY = """
@@ -25,6 +25,13 @@ output = chain(100_000)
 before = resident()
 kept = av.{call}(output)
 print((resident() - before) / 100_000)
+"""
+PEAK = """
+from bench import models
+from bench.peers import peak, run
+run({tool!r}, *models.network("lecture"))
+run({tool!r}, *models.network({name!r}))
+print(peak())
 """
 _wide = nn.TransformerEncoder(
     nn.TransformerEncoderLayer(768, 12, 3072, dropout=0.0, batch_first=True),
@@ -71,7 +78,22 @@ def rows() -> list[Row]:
                 [sys.executable, "-c", code], check=True, capture_output=True, text=True
             )
             table.append((f"memory of a {call}", f"{float(ran.stdout):.0f} bytes", "", "", goal))
+    for name in ("GPT-2", "ResNet-152"):
+        ours, other = _peak(TRACE, name), _peak(BACKWARD, name)
+        title = f"peak memory of the process, trace of {name} / backward"
+        numbers = f"{ours / 2**20:.0f} MB", f"{other / 2**20:.0f} MB"
+        table.append((title, *numbers, f"{ours / other:.3g} x", "<= 1.1 x"))
     return table
+
+
+def _peak(tool: str, name: str) -> float:
+    """The most memory of a process with weights, a forward pass and what the tool does, in bytes.
+
+    Least of three, since the allocator and other libraries do not always take the same.
+    """
+    command = [sys.executable, "-c", PEAK.format(tool=tool, name=name)]
+    runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(3)]
+    return min(float(ran.stdout) for ran in runs)
 
 
 def _row(title: str, result: dict[str, float], goal: str) -> Row:

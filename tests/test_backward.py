@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 import autograd_viz as av
-from autograd_viz.backward import SCALAR_NODES
 from autograd_viz.model import Edge, Slot, Trace
+from autograd_viz.steps import SCALAR_NODES
 
 traced: Any = av.trace  # of any type, so that recorded tensors compare with plain numbers
 

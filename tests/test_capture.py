@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import textwrap
@@ -548,5 +549,6 @@ def test_a_million_nodes_are_walked_and_die_in_either_order():
         cwd=ROOT,
         text=True,
         timeout=300,
+        env={**os.environ, "TQDM_DISABLE": "1"},
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "alive\n", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -69,6 +70,7 @@ def run(script: str, seconds: float) -> str:
         text=True,
         timeout=seconds,
         check=False,
+        env={**os.environ, "TQDM_DISABLE": "1"},
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import autograd_viz
 from autograd_viz.interrupts import interrupts_held
 
 PROGRAM = """
-import os, random, signal, threading, time
+import gc, os, random, signal, threading, time
 import torch
 import autograd_viz as av
 
@@ -26,6 +27,7 @@ middle.retain_grad()
 for _ in range(STEPS):
     y = torch.sin(y * w)
 clean = av.trace(y) if STEPS < 1_000 else None  # so that every node has its dictionary of hooks
+traced = av.trace(y) if 'traced' in 'WORK' else None
 
 
 def dictionaries():
@@ -72,11 +74,12 @@ for _ in range(ROUNDS):
         struck += 1
     thread.join()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert gc.isenabled()
     assert hooks() == 0
     assert w.grad == 3 and middle.grad is None
 before = torch.autograd.grad(y, w, retain_graph=True)[0]
 assert av.trace(y).leaf_grads[0][1] == before
-del y, middle, before
+del y, middle, before, traced
 print("struck", struck)
 """
 
@@ -89,6 +92,8 @@ print("struck", struck)
         ("av.trace(y)", 5_000, 2),
         ("str(av.trace(y))", 300, 4),
         ("av.trace(y).picture().svg", 300, 3),
+        ("traced.fold().scene", 20_000, 6),
+        ("traced.fold().picture().svg", 5_000, 2),
     ],
 )
 def test_ctrl_c_leaves_nothing_behind(work, steps, rounds):
@@ -100,6 +105,7 @@ def test_ctrl_c_leaves_nothing_behind(work, steps, rounds):
         text=True,
         timeout=120,
         check=False,
+        env={**os.environ, "TQDM_DISABLE": "1"},
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert int(ran.stdout.split()[1]) == rounds

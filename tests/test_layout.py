@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from autograd_viz import layout
 from autograd_viz.errors import EngineNotFoundError, LayoutError, LayoutTooLargeError
-from autograd_viz.layout import Layout, Place, place, run
+from autograd_viz.layout import Cluster, Layout, Place, place, run
 
 DIAMOND = dict.fromkeys("edcab", (60, 30))
 DIAMOND_ARROWS = [("e", "c"), ("e", "d"), ("c", "a"), ("c", "b"), ("d", "a"), ("d", "b")]
@@ -91,7 +91,7 @@ def check(result, sizes, arrows, ovals=()):
             apart_x >= (sizes[one][0] + sizes[other][0]) / 2 - 1
             or apart_y >= (sizes[one][1] + sizes[other][1]) / 2 - 1
         ), f"{one} and {other} overlap"
-    points = [point for way in result.arrows for point in way]
+    points = [point for way in (*result.arrows, *result.clusters) for point in way]
     for box, centre in result.boxes.items():
         width, height = sizes[box]
         points.append((centre.x - width / 2, centre.y - height / 2))
@@ -152,6 +152,37 @@ def test_ordered_targets_stand_left_to_right(engine):
     for targets in ("stu", "uts", "tus"):
         result = place(sizes, [("r", t) for t in targets], ordered=True, engine=engine)
         assert sorted(targets, key=lambda t: result.boxes[t].x) == list(targets)
+
+
+def inside(result, box, sizes, corners):
+    place, (wide, high), ((left, top), (right, bottom)) = result.boxes[box], sizes[box], corners
+    return (
+        left <= place.x - wide / 2
+        and right >= place.x + wide / 2
+        and top <= place.y - high / 2
+        and bottom >= place.y + high / 2
+    )
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_clusters_frame_their_boxes_and_nest(engine, ordered):
+    inner, outer = Cluster(("a", "b"), (30, 14), 0), Cluster(("c",), (150, 14))
+    result = place(DIAMOND, DIAMOND_ARROWS, clusters=[outer, inner], ordered=ordered, engine=engine)
+    check(result, DIAMOND, DIAMOND_ARROWS)
+    around, within = result.clusters
+    for corners, boxes in ((around, "abc"), (within, "ab")):
+        assert {box for box in DIAMOND if inside(result, box, DIAMOND, corners)} == {*boxes}
+    assert around[0] < within[0]
+    assert around[1] > within[1]
+    top = min(result.boxes[box].y - 15 for box in "ab")
+    assert top - within[0][1] >= 14, "room for the title"
+    assert around[1][0] - around[0][0] >= 150, "room for the title"
+
+
+def test_a_cluster_of_nothing_but_clusters(engine):
+    clusters = [Cluster((), (20, 14)), Cluster(("a", "b"), (20, 14), 0)]
+    result = place(DIAMOND, DIAMOND_ARROWS, clusters=clusters, engine=engine)
+    assert all(inside(result, box, DIAMOND, result.clusters[0]) for box in "ab")
 
 
 def test_no_boxes_need_no_engine(monkeypatch):
@@ -296,6 +327,38 @@ def test_effort_bounds_the_work():
     place(DIAMOND, DIAMOND_ARROWS, engine="wasm", effort=100_000_000)
 
 
+def subdivided(ways):
+    """Boxes and arrows with a rectangle on the way of each gradient, as pictures have them."""
+    arrows = [
+        pair for n, (a, b) in enumerate(ways) for pair in ((str(a), f"r{n}"), (f"r{n}", str(b)))
+    ]
+    return dict.fromkeys((box for pair in arrows for box in pair), (100, 50)), arrows
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        [(n, n + 1) for n in range(100)],
+        [(0, n + 1) for n in range(60)],
+        [(i, j) for i in range(12) for j in range(i)],
+        [(n, n + 1) for n in range(40)] + [(n, 40 - n) for n in range(15)],
+        [(n // 2, n) for n in range(1, 120)],
+    ],
+    ids=["chain", "fan", "dense", "nested skips", "tree"],
+)
+def test_an_estimate_is_right_within_a_factor(ways):
+    sizes, arrows = subdivided(ways)
+    about = layout.estimate(sizes, arrows)
+    place(sizes, arrows, effort=about * 5)
+    with pytest.raises(LayoutTooLargeError):
+        place(sizes, arrows, effort=about // 5)
+
+
+def test_a_cycle_has_an_estimate():
+    assert layout.estimate("ab", [("a", "b"), ("b", "a"), ("a", "a")]) > 0
+    assert layout.estimate((), ()) == 0
+
+
 @pytest.mark.dot
 def test_effort_bounds_the_time_of_dot():
     with pytest.raises(LayoutTooLargeError, match="5 boxes and 6 arrows"):
@@ -304,7 +367,8 @@ def test_effort_bounds_the_time_of_dot():
 
 def test_deep_chain():
     sizes = {str(n): (60, 30) for n in range(10_000)}
-    result = place(sizes, [(str(n), str(n + 1)) for n in range(9_999)], engine="wasm")
+    arrows = [(str(n), str(n + 1)) for n in range(9_999)]
+    result = place(sizes, arrows, engine="wasm", effort=40_000_000_000)
     assert result.height == pytest.approx(10_000 * 70 - 40, abs=1)
 
 
@@ -315,7 +379,8 @@ def test_too_deep_a_chain_is_an_error_also_on_a_small_thread():
     sizes = {str(i): (60, 30) for i in range(n)}
     def work():
         try:
-            place(sizes, [(str(i), str(i + 1)) for i in range(n - 1)], engine="wasm")
+            arrows = [(str(i), str(i + 1)) for i in range(n - 1)]
+            place(sizes, arrows, engine="wasm", effort=40_000_000_000)
         except LayoutTooLargeError as error:
             print(error)
     threading.stack_size(512 << 10)

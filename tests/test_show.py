@@ -6,11 +6,13 @@ import re
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import autograd_viz as av
+from autograd_viz.errors import LayoutTooLargeError
 from tests.test_svg import NAMESPACE, TRACES, labelled, parse
 from tests.test_transforms import main_example
 
@@ -185,7 +187,9 @@ def test_a_wrong_value_of_an_option(option, given, message):
 
 def test_an_unknown_option_names_the_known_ones():
     graph, trace, variables, drawing = shown_objects()
-    with pytest.raises(TypeError, match=r"Graph has no option 'color'.* theme, engine, limit$"):
+    with pytest.raises(
+        TypeError, match=r"Graph has no option 'color'.* theme, engine, effort, limit$"
+    ):
         graph.picture(color="red")
     with pytest.raises(TypeError, match=r"Variables has no option 'limit'.*view, frame, columns"):
         variables.picture(limit=3)
@@ -212,3 +216,33 @@ def test_nothing_is_written_beside_the_file(folder, tmp_path, monkeypatch):
 def test_a_picture_without_anything_that_torch_computed_here():
     svg = av.graph(torch.ones(2, 2, requires_grad=True)).picture().svg
     assert parse(svg).find(f"{NAMESPACE}title").text.endswith("1 leaf")
+
+
+def test_a_large_limit_is_bounded_and_a_note_says_so():
+    x = torch.ones(3, requires_grad=True)
+    y = x
+    for _ in range(300):
+        y = y.sin() + x
+    effort = 300_000_000
+    drawing: Any = av.graph(y).picture(limit=600, effort=effort)
+    (note,) = [note for note in drawing.notes if "too long" in note]
+    assert note.startswith("limit=600 would take too long to lay out, so ")
+    assert f"picture(limit=600, effort={10 * effort:_}) tries longer" in note
+    assert note in drawing.words
+    assert len(drawing.boxes) < 600
+    drawing.svg  # noqa: B018
+    whole: Any = av.graph(y).picture(limit=100)
+    assert not any("too long" in note for note in whole.notes)
+
+
+@pytest.mark.parametrize("effort", [0, -1, 1.5, "much"])
+def test_an_effort_is_a_number_of_instructions(effort):
+    with pytest.raises(ValueError, match="give a number of instructions, as 2_000_000_000"):
+        main_example().picture(effort=effort)
+
+
+def test_the_effort_of_a_picture_bounds_its_layout():
+    variables = main_example().variables()
+    with pytest.raises(LayoutTooLargeError, match="allow more: effort=10_000"):
+        variables.picture(effort=1_000).svg  # noqa: B018
+    assert variables.picture(effort=10**9).svg == variables.picture().svg

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from autograd_viz.capture import SMALL
 from autograd_viz.diagnosis import lineage
 from autograd_viz.diagnosis.facts import Facts
 from autograd_viz.diagnosis.reason import Broken, Cause, Reason
 from autograd_viz.model import Edge
+from autograd_viz.saved import SMALL
 
 if TYPE_CHECKING:
     from autograd_viz.diagnosis.caller_source import Statement

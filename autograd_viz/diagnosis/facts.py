@@ -14,12 +14,16 @@ from torch import Tensor
 
 from autograd_viz import names as naming
 from autograd_viz.backward import trace
-from autograd_viz.capture import SMALL_GRAPH, Walk, capture, saved_by
+from autograd_viz.capture import capture
 from autograd_viz.diagnosis import caller_source, lineage
 from autograd_viz.diagnosis.caller_source import Source
 from autograd_viz.diagnosis.lineage import Way
 from autograd_viz.errors import GraphFreedError, NotATensorError
 from autograd_viz.model import Graph, Slot, Trace
+from autograd_viz.nodes import SMALL_GRAPH
+from autograd_viz.saved import saved_by
+from autograd_viz.text import has_numbers
+from autograd_viz.walk import Walk
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +210,9 @@ def _traced(_output: Tensor, _names: Mapping[str, Tensor], _held: Sequence[Tenso
 
 
 def _storage(tensor: Tensor) -> tuple[int, int, str] | None:
-    if tensor.is_meta or tensor.is_nested or tensor.layout != torch.strided or not tensor.numel():
+    if tensor.is_nested or tensor.layout != torch.strided or not tensor.numel():
+        return None
+    if not has_numbers(tensor):  # all of them would stand at address 0
         return None
     return tensor.data_ptr(), tensor.numel(), str(tensor.device)
 

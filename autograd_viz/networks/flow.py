@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
     from autograd_viz.picture import Drawing, Style
 
-ELEMENTS = 1 << 20  # of a gradient that are looked at at once: 8 MB in float64
+ELEMENTS = 1 << 17  # of a gradient that are looked at at once: 1 MB in float64
+DECADES = (-324, 309)  # powers of ten between which float64 has numbers
+QUARTERS = 4  # parts of a decade in which elements are counted
+BARS = "▁▂▃▄▅▆▇█"
 
 State = Literal["flows", "zero", "None", "frozen", "NaN", "inf", "no values"]
 
@@ -30,6 +34,36 @@ class Entry(NamedTuple):
     largest: float | None
     zeros: float | None  # which share of the elements is 0, from 0.0 to 1.0
     state: State  # "None": the pass did not reach it; "frozen": it does not require grad
+    # (p, how many elements have 10**(p/4) <= |g| < 10**((p+1)/4)), for those p that occur
+    quarters: tuple[tuple[int, int], ...] = ()
+    broken: int = 0  # how many are NaN or infinite; they and the zeros are in no quarter
+
+    @property
+    def decades(self) -> dict[int, int]:
+        """How many elements have 10**p <= |g| < 10**(p + 1), by p.
+
+        >>> Entry("w", (4,), 2.0, 0.5, 2.0, 0.0, "flows", ((-2, 1), (0, 2), (1, 1))).decades
+        {-1: 1, 0: 3}
+        """
+        found: dict[int, int] = defaultdict(int)
+        for power, count in self.quarters:
+            found[power // QUARTERS] += count
+        return dict(found)
+
+    def magnitude(self, share: float) -> float | None:
+        """The |g| that this share of the elements stays below; zeros and non-finite ones left out.
+
+        Within a quarter of a decade they count as evenly spread, on a logarithmic scale.
+
+        >>> Entry("w", (4,), 2.0, 0.5, 2.0, 0.0, "flows", ((-1, 2), (0, 2))).magnitude(0.5)
+        1.0
+        """
+        left = share * sum(count for _, count in self.quarters)
+        for power, count in self.quarters:
+            if left <= count:
+                return float(10.0 ** ((power + left / count) / QUARTERS))
+            left -= count
+        return None
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +71,9 @@ class GradientFlow(Shown):
     """The gradients of all parameters by depth; made by `Trace.gradient_flow()`.
 
     It shows itself as a plot of the norms, on a logarithmic scale; what is zero, None, NaN or
-    infinite has a row of its own. Of the gradients' values only the summaries are kept.
+    infinite has a row of its own. Of the gradients' values only the summaries are kept, and while
+    they are made at most 2**17 elements of one are held as copies: 4 MB. A sparse gradient of
+    another layout than COO is made dense first.
     """
 
     output: str  # of what the gradients are taken
@@ -64,13 +100,14 @@ class GradientFlow(Shown):
     @property
     def words(self) -> str:
         """A table of all entries, and before it what stands out."""
-        rows = [["parameter", "shape", "norm", "min", "max", "zeros"]]
+        rows = [["parameter", "shape", "norm", "min", "max", "zeros", "|g| by powers of ten"]]
         for entry in self.entries:
             zeros = "" if entry.zeros is None else f"{entry.zeros:.0%}"
             numbers = [_text(value) for value in (entry.norm, entry.least, entry.largest)]
             if entry.norm is None:
                 numbers[0] = entry.state if entry.state != "frozen" else "None (frozen)"
-            rows.append([clean(entry.name), shape(entry.shape), *numbers, zeros])
+            bars = _bars(entry.decades)
+            rows.append([clean(entry.name), shape(entry.shape), *numbers, zeros, bars])
         return "\n".join([self.title, *self.remarks, *table(rows)])
 
     @property
@@ -139,7 +176,7 @@ def _entry(name: str, leaf: Tensor, grad: Tensor | None) -> Entry:
         return Entry(name, size, None, None, None, None, state)
     if not has_numbers(grad) or grad.numel() == 0:
         return Entry(name, size, None, None, None, None, "no values")
-    norm, least, largest, zeros = _summary(grad)
+    norm, least, largest, zeros, quarters = _summary(grad)
     state = "flows"
     if norm != norm:
         state = "NaN"
@@ -147,11 +184,16 @@ def _entry(name: str, leaf: Tensor, grad: Tensor | None) -> Entry:
         state = "inf"
     elif zeros == grad.numel():
         state = "zero"
-    return Entry(name, size, norm, least, largest, zeros / grad.numel(), state)
+    broken = grad.numel() - zeros - sum(count for _, count in quarters)
+    share = zeros / grad.numel()
+    return Entry(name, size, norm, least, largest, share, state, quarters, broken)
 
 
-def _summary(grad: Tensor) -> tuple[float, float, float, int]:
-    """Norm, least and largest element, number of zeros; computed in float64, part by part."""
+def _summary(grad: Tensor) -> tuple[float, float, float, int, tuple[tuple[int, int], ...]]:
+    """Norm, least and largest element, number of zeros, and how many in each quarter of a decade.
+
+    Computed in float64, part by part.
+    """
     import torch  # is loaded where there is a gradient
 
     values = grad.detach()
@@ -162,6 +204,8 @@ def _summary(grad: Tensor) -> tuple[float, float, float, int]:
     elif values.layout is not torch.strided:
         values = values.to_dense()
     summed, least, largest, zeros = [], [], [], implied
+    first, last = (QUARTERS * power for power in DECADES)
+    counts = torch.zeros(last - first + 2, dtype=torch.int64)  # with the zeros, and the broken
     if implied:
         least, largest = [torch.zeros((), dtype=torch.float64)], [torch.zeros(())]
     with torch.no_grad():
@@ -171,11 +215,20 @@ def _summary(grad: Tensor) -> tuple[float, float, float, int]:
             least.append(numbers.min())
             largest.append(numbers.max())
             zeros += numbers.numel() - int(numbers.count_nonzero())
+            # a little is added to whole powers too, since processors round log10 differently
+            places = numbers.abs().log10_().mul_(QUARTERS).add_(1 - first + 1e-11)
+            places = places.nan_to_num_(nan=math.inf).clamp_(0, len(counts) - 1).to(torch.int16)
+            counts += torch.bincount(places.flatten(), minlength=len(counts)).cpu()
         return (
             float(torch.linalg.vector_norm(torch.stack(summed))) if summed else 0.0,
             float(torch.stack([value.double().cpu() for value in least]).min()),
             float(torch.stack([value.double().cpu() for value in largest]).max()),
             zeros,
+            tuple(
+                (power, count)
+                for power, count in enumerate(counts[1:-1].tolist(), start=first)
+                if count
+            ),
         )
 
 
@@ -190,6 +243,22 @@ def _parts(values: Tensor) -> Iterator[Tensor]:
         rows = max(1, ELEMENTS * len(values) // values.numel())
         for part in values.split(rows):
             yield from _parts(part)
+
+
+def _bars(counts: Mapping[int, int]) -> str:
+    """How many elements there are of each power of ten, as bars.
+
+    >>> _bars({-3: 1, -2: 8, 0: 2})
+    '1e-03 ▁█ ▂ 1e+00'
+    """
+    if not counts:
+        return ""
+    first, last, most = min(counts), max(counts), max(counts.values())
+    bars = (
+        BARS[math.ceil(counts[power] / most * len(BARS)) - 1] if power in counts else " "
+        for power in range(first, last + 1)
+    )
+    return f"1e{first:+03d} {''.join(bars)} 1e{last:+03d}"
 
 
 def _text(value: float | None) -> str:

@@ -15,6 +15,7 @@ from autograd_viz.text import clean
 
 MOST_NAMES = 40  # that fit below the axis
 LONGEST_NAME = 26  # characters
+FEW = 16  # elements, whose spread would say nothing
 # What has no place on a logarithmic scale, in rows of its own: below the numbers and above them.
 BELOW = {"zero": "all zero", "None": "None", "frozen": "None (frozen)", "no values": "no values"}
 ABOVE = {"inf": "inf", "NaN": "NaN"}
@@ -33,6 +34,7 @@ def flow_plot(flow: GradientFlow, theme: Theme) -> Plot:
         figure: Any = Figure(figsize=(width, 8), layout="constrained", facecolor=colour["paper"])
         axes = figure.add_subplot()
         rows = _rows(axes, entries)
+        _spreads(axes, entries, colour)
         _series(axes, entries, colour)
         _outstanding(axes, entries, rows, colour)
         step = max(1, math.ceil(len(entries) / MOST_NAMES))
@@ -45,7 +47,9 @@ def flow_plot(flow: GradientFlow, theme: Theme) -> Plot:
         axes.set_title(flow.title, fontsize=17)
         plots.coloured(axes, colour)
         axes.grid(visible=False, axis="x")
-        legend = figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=15)
+        legend = figure.legend(
+            loc="outside lower center", ncols=2 if width < 12 else 3, frameon=False, fontsize=15
+        )
         for entry in legend.get_texts():
             entry.set_color(colour["ink"])
         return Plot(flow.title, flow.words, plots.svg_of(figure, theme))
@@ -54,6 +58,7 @@ def flow_plot(flow: GradientFlow, theme: Theme) -> Plot:
 def _rows(axes: Any, entries: tuple[Entry, ...]) -> dict[str, float]:
     """Set the vertical axis, in powers of ten; return where the rows of their own are."""
     known = [math.log10(entry.norm) for entry in entries if entry.state == "flows" and entry.norm]
+    known += [end for entry in entries for end in _spread(entry)]
     low, high = math.floor(min(known, default=0)), math.ceil(max(known, default=0))
     high = max(high, low + 1)
     apart = (high - low) / 9
@@ -68,6 +73,24 @@ def _rows(axes: Any, entries: tuple[Entry, ...]) -> dict[str, float]:
     axes.set_yticks(ticks, [*texts, *((BELOW | ABOVE)[state] for state in rows)], fontsize=15)
     axes.set_ylim(low - apart * (len(below) + 0.6), high + apart * (len(above) + 0.6))
     return rows
+
+
+def _spread(entry: Entry) -> tuple[float, ...]:
+    """Between which powers of ten the middle 80 % of the elements are, if they are not few."""
+    if sum(count for _, count in entry.quarters) < FEW:
+        return ()
+    ends = entry.magnitude(0.1), entry.magnitude(0.9)
+    return tuple(math.log10(end) for end in ends if end)
+
+
+def _spreads(axes: Any, entries: tuple[Entry, ...], colour: dict[str, str]) -> None:
+    """Draw how large the single elements are, behind the norms."""
+    ends = [(place, *_spread(entry)) for place, entry in enumerate(entries)]
+    bars = [each for each in ends if len(each) == 3]
+    if bars:
+        axes.vlines(*zip(*bars, strict=True), color=colour["ink"], alpha=0.25,
+                    linewidth=9 if len(entries) <= 60 else 4,
+                    label="single elements: the middle 80 % of |g|")  # fmt: skip
 
 
 def _series(axes: Any, entries: tuple[Entry, ...], colour: dict[str, str]) -> None:

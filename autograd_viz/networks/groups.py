@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from autograd_viz import text
 from autograd_viz.networks.calls import Call
+from autograd_viz.progress import progress
 
 LONGEST_PERIOD = 64  # items; longer patterns than this are not looked for
 FEWEST = 4  # repetitions that are worth a group
@@ -43,7 +44,7 @@ class _Draft:
 
 
 def groups_of(
-    ages: Sequence[int],
+    ages: Sequence[int] | np.ndarray,
     names: Sequence[str],
     leaves: Mapping[int, object],
     calls: Iterable[Call],
@@ -68,35 +69,45 @@ def groups_of(
     """
     drafts = [_Draft("", "", 0, [])]
     _sort_into_calls(drafts, ages, calls)
-    _Repeats(drafts, names, leaves).fold()
+    with progress("folding the graph", total=len(names)) as advance:
+        _Repeats(drafts, names, leaves).fold(advance)
     for draft in range(len(drafts)):
         _cut(drafts, draft)
     return _finished(drafts)
 
 
-def _sort_into_calls(drafts: list[_Draft], ages: Sequence[int], calls: Iterable[Call]) -> None:
-    order = np.argsort(np.asarray(ages, dtype=np.int64), kind="stable")
+def _sort_into_calls(
+    drafts: list[_Draft], ages: Sequence[int] | np.ndarray, calls: Iterable[Call]
+) -> None:
+    of_node = np.asarray(ages, dtype=np.int64)
+    order = np.argsort(of_node, kind="stable")
+    in_order = of_node[order]
     waiting = sorted(calls, key=lambda call: (call.first, -call.end, len(call.path)))
-    position = 0
-    stack: list[tuple[int, float]] = [(0, float("inf"))]  # calls that still run, and their ends
-    for node in order.tolist():
-        age = ages[node]
-        if age < 0:
-            continue
-        while position < len(waiting) and waiting[position].first <= age:
-            call = waiting[position]
-            position += 1
-            while stack[-1][1] <= call.first:
+    begins = np.searchsorted(in_order, [call.first for call in waiting]).tolist()
+    ends = np.searchsorted(in_order, [call.end for call in waiting]).tolist()
+    stack = [(0, len(order))]  # calls that still run, and where in the order they end
+    done = int(np.searchsorted(in_order, 0))  # leaves are in no group
+
+    def give_out(end: int) -> None:
+        nonlocal done
+        while done < end:
+            draft, last = stack[-1]
+            if last <= done:
                 stack.pop()
-            if call.end <= age:
-                continue  # it made no node that the graph has
+                continue
+            drafts[draft].items += order[done : min(last, end)].tolist()
+            done = min(last, end)
+        while stack[-1][1] <= done and len(stack) > 1:
+            stack.pop()
+
+    for call, begin, end in zip(waiting, begins, ends, strict=True):
+        if begin < end:  # else it made no node that the graph has
+            give_out(begin)
             name = ".".join(call.path) or call.kind
             drafts.append(_Draft(name, call.kind, stack[-1][0], []))
             drafts[stack[-1][0]].items.append(~(len(drafts) - 1))
-            stack.append((len(drafts) - 1, call.end))
-        while stack[-1][1] <= age:
-            stack.pop()
-        drafts[stack[-1][0]].items.append(node)
+            stack.append((len(drafts) - 1, end))
+    give_out(len(order))
 
 
 def _inside_out(drafts: Sequence[_Draft]) -> list[int]:
@@ -106,37 +117,39 @@ def _inside_out(drafts: Sequence[_Draft]) -> list[int]:
     return order[::-1]
 
 
+_Repetition = tuple[int, int, int]  # (where it begins, its period, how often it repeats)
+
+
 class _Repeats:
     """Makes one group of what repeats within a group, from the inside out."""
 
     def __init__(
         self, drafts: list[_Draft], names: Sequence[str], leaves: Mapping[int, object]
     ) -> None:
-        self.drafts, self.names, self.leaves = drafts, names, leaves
+        self.drafts, self.names = drafts, names
         self.known: dict[object, int] = {}  # equal parts have equal numbers
-        self.of_draft: dict[int, int] = {}
-        self.using: set[int] = set()  # the drafts that use leaves
+        self.marks = np.fromiter(map(self._number, names), np.int64, len(names))
+        for node, shapes in leaves.items():
+            self.marks[node] = self._number((names[node], shapes))
+        self.using = np.zeros(len(names), dtype=bool)  # the nodes that use leaves
+        self.using[list(leaves)] = True
+        self.of_draft: dict[int, tuple[int, bool]] = {}  # its mark, and whether it uses leaves
+        self.repetitions: dict[bytes, _Repetition | None] = {}  # of equal drafts they are equal
 
-    def fold(self) -> None:
+    def fold(self, advance: Callable[[int], object]) -> None:
         for draft in _inside_out(self.drafts):
             own = self.drafts[draft]
-            marks = [self._mark(item) for item in own.items]
-            using = [
-                mark
-                for item, mark in zip(own.items, marks, strict=True)
-                if (item in self.leaves if item >= 0 else ~item in self.using)
-            ]
-            if using:
-                self.using.add(draft)
-            parts = using if using and own.kind else marks
-            self.of_draft[draft] = self._number((own.kind, tuple(parts)))
-            own.items = self._folded(draft, own.items, np.asarray(marks))
-
-    def _mark(self, item: int) -> int:
-        if item < 0:
-            return self.of_draft[~item]
-        name = self.names[item]
-        return self._number((name, self.leaves[item]) if item in self.leaves else name)
+            items = np.asarray(own.items, dtype=np.int64)
+            single = items >= 0
+            marks, using = np.zeros_like(items), np.zeros_like(single)
+            marks[single], using[single] = self.marks[items[single]], self.using[items[single]]
+            for place in np.flatnonzero(~single).tolist():
+                marks[place], using[place] = self.of_draft[~own.items[place]]
+            parts = marks[using] if own.kind and using.any() else marks
+            mark = self._number((own.kind, parts.tobytes()))
+            self.of_draft[draft] = mark, bool(using.any())
+            own.items = self._folded(draft, own.items, marks)
+            advance(int(single.sum()))
 
     def _number(self, key: object) -> int:
         return self.known.setdefault(key, len(self.known))
@@ -149,7 +162,7 @@ class _Repeats:
         while waiting:
             start, end = waiting.pop()
             left -= end - start
-            found = _longest_repetition(marks[start:end]) if left >= 0 else None
+            found = self._repetition(marks[start:end]) if left >= 0 else None
             if found is not None:
                 begin, period, times = found
                 some = items[start + begin : start + begin + period]
@@ -163,6 +176,14 @@ class _Repeats:
             done.append((first, [self._group(parent, items[first:last], period)]))
             waiting += [(start, first), (last, end)]
         return [item for _, part in sorted(done, key=lambda entry: entry[0]) for item in part]
+
+    def _repetition(self, marks: np.ndarray) -> _Repetition | None:
+        if len(marks) > WIDEST:
+            return _longest_repetition(marks)
+        key = marks.tobytes()
+        if key not in self.repetitions:
+            self.repetitions[key] = _longest_repetition(marks)
+        return self.repetitions[key]
 
     def _group(self, parent: int, items: list[int], period: int) -> int:
         drafts = self.drafts
@@ -190,9 +211,9 @@ class _Repeats:
         return text.joined(list(dict.fromkeys(kinds)), most=2)
 
 
-def _longest_repetition(marks: np.ndarray) -> tuple[int, int, int] | None:
-    """(start, period, times) of the pattern that covers most items; None if none repeats enough."""
-    best: tuple[int, int, int] | None = None
+def _longest_repetition(marks: np.ndarray) -> _Repetition | None:
+    """The pattern that covers most items; None if none repeats enough."""
+    best: _Repetition | None = None
     covered = 0
     for period in range(1, min(LONGEST_PERIOD, len(marks) // FEWEST) + 1):
         equal = np.concatenate(([False], marks[:-period] == marks[period:], [False]))
@@ -239,7 +260,8 @@ def _finished(drafts: list[_Draft]) -> tuple[Group, ...]:
     sizes = [0] * len(drafts)
     for number in order:
         items = drafts[number].items
-        sizes[number] = sum(1 if item >= 0 else sizes[~item] for item in items)
+        groups = [~item for item in items if item < 0]
+        sizes[number] = len(items) - len(groups) + sum(sizes[group] for group in groups)
     taken: Counter[str] = Counter()
     for number in reversed(order):
         outer = drafts[number]

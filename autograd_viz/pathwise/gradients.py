@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograd_viz.capture import HOOKED, Walk, is_custom, saved_by
 from autograd_viz.model import Edge, Slot, Variables
 from autograd_viz.pathwise.search import Route
+from autograd_viz.saved import HOOKED, saved_by
+from autograd_viz.walk import Walk, is_custom
 
 MOST_STEPS = 5_000  # calls by hand along one path; 2 us each
 

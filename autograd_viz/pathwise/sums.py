@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograd_viz import backward
 from autograd_viz.model import Slot, Variable, Variables, summed
 from autograd_viz.pathwise import search as path_search
 from autograd_viz.pathwise.data import Path, Paths
 from autograd_viz.pathwise.ends import title
 from autograd_viz.pathwise.gradients import MOST_STEPS, carried
 from autograd_viz.pathwise.search import Route
+from autograd_viz.steps import SCALAR_NODES
 from autograd_viz.text import clean, has_numbers
 
 
@@ -56,9 +56,9 @@ def all_paths(variables: Variables, goal: Slot, most: int) -> Paths:
         total = _sum(variables, goal, listed if len(listed) == found.count else None, gradient)
         agrees = _equal(total, gradient, len(found.nodes))
         known = len(listed) == found.count and all(path.product is not None for path in listed)
-        if len(graph.nodes) > backward.SCALAR_NODES and not known:
+        if len(graph.nodes) > SCALAR_NODES and not known:
             remarks.append(
-                f"Local derivatives are computed for graphs of up to {backward.SCALAR_NODES} "
+                f"Local derivatives are computed for graphs of up to {SCALAR_NODES} "
                 f"nodes; this one has {len(graph.nodes):,}, so the total is the sum of what "
                 f"autograd brought to {leaf}."
             )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autograd_viz import text
 from autograd_viz.backward import starting_grads, traced
-from autograd_viz.capture import Walk, checked_outputs, garbage_collection_paused
+from autograd_viz.capture import checked_outputs
 from autograd_viz.model import Graph, Shown, Trace, Variables
 from autograd_viz.names import is_tensor
 from autograd_viz.picture import Drawing, Picture, Strip
@@ -22,6 +22,7 @@ from autograd_viz.programs.run_facts import Facts, facts
 from autograd_viz.programs.runs import Run, record
 from autograd_viz.programs.versions import outside_of
 from autograd_viz.transforms import numbered
+from autograd_viz.walk import Walk, garbage_collection_paused
 
 MOST_PATHS = 16  # ways through one function that are remembered
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
-from autograd_viz.capture import SMALL, InputFacts, Walk, nodes_of, walk_from
 from autograd_viz.model import Edge, Graph, Node, Slot
 from autograd_viz.names import is_tensor
+from autograd_viz.nodes import InputFacts, nodes_of
 from autograd_viz.programs.operands import input_facts
 from autograd_viz.programs.run_facts import Facts, tensors_in
 from autograd_viz.programs.runs import COPIED, Run
@@ -23,7 +23,9 @@ from autograd_viz.programs.sources import Source
 from autograd_viz.programs.statements import SourceStatement
 from autograd_viz.programs.surroundings import Extras, surrounded
 from autograd_viz.programs.versions import NUMBERS, Value, Versions, versions
+from autograd_viz.saved import SMALL
 from autograd_viz.transforms import Fold, fold
+from autograd_viz.walk import Walk, walk_from
 
 
 class Written(NamedTuple):

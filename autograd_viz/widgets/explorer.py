@@ -11,17 +11,20 @@ import anywidget
 import traitlets
 from traitlets import TraitError
 
-from autograd_viz import show
+from autograd_viz import functions_view, show
 from autograd_viz.backward import recorded_from
+from autograd_viz.networks.folding import Folded
 from autograd_viz.picture import Picture
 from autograd_viz.programs.forward import Program
 from autograd_viz.widgets import page
 from autograd_viz.widgets.controls import beginning, checked, tick_of
+from autograd_viz.widgets.folded_page import packed_folded
+from autograd_viz.widgets.folded_states import FoldedStates
 from autograd_viz.widgets.inputs import controls, fixed
 from autograd_viz.widgets.linking import Links
 from autograd_viz.widgets.packing import packed
 from autograd_viz.widgets.prefill import Prefill
-from autograd_viz.widgets.snapshots import inputs_text, snapshot
+from autograd_viz.widgets.snapshots import inputs_text
 from autograd_viz.widgets.states import States, openable
 
 if TYPE_CHECKING:
@@ -32,8 +35,6 @@ if TYPE_CHECKING:
     from autograd_viz.widgets.companions import Companion
 
 Json = dict[str, Any]
-VIEWS = ("computation", "derivatives", "backward", "functions")
-MOST_SCENES = 8  # that a page which opens later finds
 
 
 def explore(f: Callable[..., Any], /, **inputs: Any) -> Explorer:
@@ -70,7 +71,7 @@ def explore(f: Callable[..., Any], /, **inputs: Any) -> Explorer:
 
 
 def step(
-    output: Tensor | Value | Sequence[Tensor | Value],
+    output: Tensor | Value | Sequence[Tensor | Value] | Folded,
     grad: Tensor | Sequence[Tensor | None] | float | None = None,
     *,
     names: Mapping[str, Any] | None = None,
@@ -78,14 +79,17 @@ def step(
 ) -> Explorer:
     """Show the backward pass from a tensor step by step, in the Explorer without sliders.
 
+    A graph of more than 40 nodes is shown in groups that open and close.
+
     Args:
-        output: as for `autograd_viz.trace`.
+        output: as for `autograd_viz.trace`; or a folded graph or trace, which is shown as it is.
         grad: as for `trace`.
         names: as for `trace`.
         params: as for `trace`.
 
     Raises:
         Exception: as for `trace`.
+        TypeError: a folded graph was given with more than itself.
 
     >>> import torch, autograd_viz as av
     >>> a = torch.tensor(3.0, requires_grad=True)
@@ -93,9 +97,25 @@ def step(
     >>> w = av.step(e)
     >>> w.view, w.step
     ('backward', 3)
+    >>> model = torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(12)))
+    >>> with av.record(model):
+    ...     loss = model(torch.ones(1, 4)).sum()
+    >>> w = av.step(loss, params=model)
+    >>> w.opened = ["7"]
+    >>> w.opened
+    ['Sequential', '7']
     """
+    if isinstance(output, Folded):
+        if not (grad is None and names is None and params is None):
+            raise TypeError(
+                "a folded graph was given together with grad, names or params; these belong to the "
+                "trace: av.step(av.trace(loss, grad, params=model).fold())"
+            )
+        return Explorer(FoldedStates(output))
     frame = sys._getframe(1)
-    return Explorer(States(recorded_from(output, grad, frame, names, params, call="step")))
+    trace = recorded_from(output, grad, frame, names, params, call="step")
+    large = len(trace.graph.nodes) > functions_view.LIMIT
+    return Explorer(FoldedStates(trace.fold()) if large else States(trace))
 
 
 class Explorer(anywidget.AnyWidget):
@@ -123,14 +143,15 @@ class Explorer(anywidget.AnyWidget):
     step = traitlets.Int(1).tag(sync=True)
     view = traitlets.Unicode("backward").tag(sync=True)
     opened: traitlets.List[str] = traitlets.List().tag(sync=True)
+    names: traitlets.List[str] = traitlets.List(read_only=True).tag(sync=True)  # to search for
     error = traitlets.Any(None, allow_none=True).tag(sync=True)  # {"line", "text"}
     busy = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(self, states: States) -> None:
+    def __init__(self, states: States | FoldedStates) -> None:
         self._states = states
         self._from_page = False
         self._good = self._whole = begin = beginning(states.controls)
-        entry = states.at(begin)
+        entry = states.at(begin, states.opened)
         assert entry.state is not None
         scene = states.scenes[entry.state["scene"]]
         self._links = Links(states.controls, self._enter)
@@ -138,11 +159,14 @@ class Explorer(anywidget.AnyWidget):
         super().__init__()
         with self.hold_sync():
             self.set_trait("controls", [control.json for control in states.controls])
+            self.set_trait("names", states.listed())
             self.scenes = [scene]
             self.inputs = begin
             self.view = _view(scene, self.view)["name"]  # there may be no backward pass
             self.step = len(_view(scene, self.view)["frames"])
-            self.state = {**entry.state, "tick": tick_of(states.controls, begin), "opened": []}
+            self.opened = list(states.opened)
+            tick = tick_of(states.controls, begin)
+            self.state = {**entry.state, "tick": tick, "opened": self.opened}
         self.observe(self._moved, ["inputs", "opened"])
         self.on_msg(self._hear)
 
@@ -171,13 +195,12 @@ class Explorer(anywidget.AnyWidget):
         if self.error is not None:
             line = f"line {self.error['line']}: " if self.error["line"] else ""
             note = f"At {inputs_text(self.inputs)}: {line}{self.error['text']}"
-        return snapshot(
-            self._states.shown(self._good),
+        return self._states.picture(
+            self._good,
+            [name for name in self.opened if name in self.scene["opened"]],
             view["name"],
             min(self.step, frames),
             frames,
-            [name for name in self.opened if name in self.scene["opened"]],
-            self._good,
             "\n".join(filter(None, (note, self.state["words"]))),
         )
 
@@ -195,7 +218,8 @@ class Explorer(anywidget.AnyWidget):
     def save_html(self, path: str | Path, limit: int = 1_000_000) -> Path:
         """Write one self-contained file with all points of the sliders' grid, and return its path.
 
-        It needs neither Python nor a network; every number in it was computed by PyTorch.
+        It needs neither Python nor a network; every number in it was computed by PyTorch. Of a
+        folded graph it holds what can be opened next, and after that, as far as the limit goes.
 
         Args:
             path: the file.
@@ -204,14 +228,11 @@ class Explorer(anywidget.AnyWidget):
         Raises:
             ValueError: it would be larger; the message says which slider to make coarser.
         """
-        html = packed(
-            self._states,
-            inputs=self._good,
-            step=self.step,
-            view=self.view,
-            opened=self.opened,
-            limit=limit,
-        )
+        begin: Json = {"inputs": self._good, "step": self.step, "opened": self.opened}
+        if isinstance(self._states, FoldedStates):
+            html = packed_folded(self._states, **begin, limit=limit)
+        else:
+            html = packed(self._states, **begin, view=self.view, limit=limit)
         return page.write(path, html)
 
     def tangent_plot(self, name: str, **options: Any) -> Companion:
@@ -282,13 +303,19 @@ class Explorer(anywidget.AnyWidget):
     @traitlets.validate("view")
     def _view_checked(self, proposal: Any) -> str:
         wanted: str = proposal["value"]
-        if wanted not in VIEWS:
-            raise TraitError(f"view={wanted!r}: give one of {', '.join(map(repr, VIEWS))}")
+        views = self._states.views
+        if wanted not in views:
+            raise TraitError(f"view={wanted!r}: give one of {', '.join(map(repr, views))}")
         return wanted
 
     @traitlets.validate("opened")
     def _opened_checked(self, proposal: Any) -> list[str]:
         wanted = list(dict.fromkeys(proposal["value"]))
+        if isinstance(self._states, FoldedStates):
+            try:
+                return list(self._states.checked(wanted))
+            except (ValueError, IndexError) as error:
+                raise TraitError(f"opened={wanted!r}: {error}") from None
         known = openable(self.scene) if self.state else ()
         unknown = [name for name in wanted if name not in known]
         if unknown and not self._from_page:  # where the page may have another branch
@@ -320,16 +347,24 @@ class Explorer(anywidget.AnyWidget):
             self.error = entry.problem
             if entry.state is not None:
                 self._good = self.inputs
-                self._publish(self._states.scenes[entry.state["scene"]])
+                scene = self._states.scenes[entry.state["scene"]]
+                step = _step_at(self.scene, self.step, scene)
+                self._publish(scene)
                 tick = tick_of(self._states.controls, self.inputs)
                 self.state = {**entry.state, "tick": tick, "opened": self.opened}
+                if step != self.step and not self._from_page:  # which moves the step itself
+                    self.step = step
         self._links.show(self.inputs)
         self._prefill.around(self.inputs, self.opened)
 
     # What the page asks
 
     def _hear(self, widget: object, content: Any, buffers: object) -> None:
-        if not isinstance(content, dict) or content.get("type") != "tick":
+        if not isinstance(content, dict):
+            return
+        if content.get("type") == "seek":
+            self._seek(content)
+        if content.get("type") != "tick":
             return
         self._prefill.stop()
         answer: Json = {
@@ -356,6 +391,15 @@ class Explorer(anywidget.AnyWidget):
             self._publish(scene)
         self._prefill.around(inputs, opened)
 
+    def _seek(self, content: Json) -> None:
+        """Say where something is seen; the page goes there."""
+        words = str(content.get("words", ""))
+        found = None
+        if isinstance(self._states, FoldedStates):
+            found = self._states.sought(words, self.inputs, self.opened)
+        answer: Json = {"type": "found", "seq": content.get("seq"), "words": words}
+        self.send({**answer, **(found or {"name": None})})
+
     def _send_states(self, states: Mapping[str, Json], opened: Sequence[str]) -> None:
         numbers = dict.fromkeys(state["scene"] for state in states.values())
         scenes = [scene for number in numbers if (scene := self._news(number)) is not None]
@@ -371,9 +415,21 @@ class Explorer(anywidget.AnyWidget):
     def _publish(self, scene: Json) -> None:
         """Let a page that opens later find the scene."""
         if all(one["id"] != scene["id"] for one in self.scenes):
-            self.scenes = [*self.scenes, scene][-MOST_SCENES:]
+            self.scenes = [*self.scenes, scene][-self._states.published :]
 
 
 def _view(scene: Json, name: str) -> Json:
     """The view, or the first one if the scene does not have it."""
     return next((view for view in scene["views"] if view["name"] == name), scene["views"][0])
+
+
+def _step_at(before: Json, step: int, after: Json) -> int:
+    """The step of another scene in which the same has been computed, as in explorer.js."""
+    frames = before["views"][0]["frames"]
+    later = after["views"][0]["frames"]
+    if "time" not in frames[0] or "time" not in later[0]:
+        return step
+    if step >= len(frames):
+        return len(later)
+    now = frames[max(step, 1) - 1]["time"]
+    return max(1, len([frame for frame in later if frame["time"] <= now]))

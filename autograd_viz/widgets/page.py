@@ -41,8 +41,7 @@ def page(data: Mapping[str, Any], title: str) -> str:
         data: what `Data` in explorer.js describes; `grid` packs the states for it.
         title: the page's.
     """
-    # "<" in JSON stands only inside of strings, where \\u003c says the same.
-    inside = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    inside = as_json(data)
     code = script() + _START
     if "</script" in code.lower():
         raise ValueError("explorer.js holds </script, which would end it in a page")
@@ -65,6 +64,12 @@ body {{ margin: 8px; }}
 </body>
 </html>
 """
+
+
+def as_json(data: object) -> str:
+    """Data as it stands in a page."""
+    # "<" in JSON stands only inside of strings, where \\u003c says the same.
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def columns(states: Iterable[Mapping[str, Any]]) -> dict[int, list[int]]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from autograd_viz import frames, svg, text
-from autograd_viz.capture import HOOKED, saved_by
 from autograd_viz.formulas import calculus, notation, slopes
 from autograd_viz.formulas.recipes import is_to_constant, operation, roles
 from autograd_viz.model import Edge, Link, Node, Slot, Variable, Variables
@@ -17,6 +16,7 @@ from autograd_viz.pathwise import search
 from autograd_viz.pathwise.ends import title as slot_title
 from autograd_viz.pathwise.gradients import walk_of
 from autograd_viz.picture import Formula
+from autograd_viz.saved import HOOKED, saved_by
 from autograd_viz.typeset import Line, Run, derivative, plain
 from autograd_viz.variables_view import MOST_STEPS
 from autograd_viz.widgets.live_lines import LiveLines, definition, title

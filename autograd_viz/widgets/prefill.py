@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autograd_viz.widgets.controls import Value, inputs_of, neighbours
 from autograd_viz.widgets.states import States, unnoticed
+
+if TYPE_CHECKING:
+    from autograd_viz.widgets.folded_states import FoldedStates
 
 MOST = 64  # states around one point
 DELAY = 0.06  # s without a question before it begins
@@ -35,7 +38,9 @@ class Prefill:
     """
 
     def __init__(
-        self, states: States, send: Callable[[Mapping[str, Any], Sequence[str]], None]
+        self,
+        states: States | FoldedStates,
+        send: Callable[[Mapping[str, Any], Sequence[str]], None],
     ) -> None:
         self._states, self._send = states, send
         self._timer: asyncio.TimerHandle | None = None

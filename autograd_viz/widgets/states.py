@@ -14,10 +14,12 @@ import torch
 
 from autograd_viz import text
 from autograd_viz.model import Trace
+from autograd_viz.picture import Picture
 from autograd_viz.programs.arguments import Function
 from autograd_viz.programs.forward import Program, program
 from autograd_viz.widgets.controls import Control, Value, arguments, on_grid, tick_of
 from autograd_viz.widgets.notes import Course, course, note
+from autograd_viz.widgets.snapshots import View, snapshot
 from autograd_viz.widgets.stage import Stage
 
 Json = dict[str, Any]
@@ -60,6 +62,10 @@ class States:
     Raises:
         Exception: whatever the function raises at the inputs that the controls begin with.
     """
+
+    opened: Opened = ()  # at the beginning
+    views: tuple[str, ...] = ("computation", "derivatives", "backward", "functions")
+    published = 8  # scenes that a page which opens later finds
 
     def __init__(
         self,
@@ -122,6 +128,22 @@ class States:
             return Entry(self._stage(shown, opened).state(shown), None)
         except Exception as error:
             return Entry(None, problem(error, self._code))
+
+    def picture(
+        self,
+        inputs: Mapping[str, Value],
+        opened: Sequence[str],
+        view: View,
+        step: int,
+        frames: int,
+        note: str,
+    ) -> Picture:
+        """The static picture of a view at a step; `frames` is how many it has."""
+        return snapshot(self.shown(inputs), view, step, frames, opened, inputs, note)
+
+    def listed(self) -> list[str]:
+        """The names to search for: none, since all is seen."""
+        return []
 
     def knows(self, tick: str, opened: Sequence[str]) -> bool:
         """Whether the state at a tick needs no run."""

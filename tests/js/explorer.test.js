@@ -5,9 +5,11 @@ import { test } from "node:test";
 
 import {
   answered,
+  boxOf,
   countOf,
   filled,
   fitting,
+  frameAt,
   frameOf,
   inputsOf,
   keyAction,
@@ -21,6 +23,7 @@ import {
   positionOf,
   shown,
   snapped,
+  sought,
   staticModel,
   stepAfter,
   tickOf,
@@ -307,4 +310,95 @@ test("a tall picture is made smaller, but never too small to be read", () => {
   assert.equal(fitting(600, 870), 0.9);
   assert.equal(fitting(2000, 900), 0.75);
   assert.equal(fitting(700, 100), 0.75);
+});
+
+// Folded graphs
+
+/** @param {number} time */
+const frame = (time) => ({ lit: [], lines: [], rules: [], words: "", time });
+/** @param {string} title @param {string | null} [opens] */
+const detail = (title, opens = null) => ({ title, lines: [], opens });
+/** @param {number} id @param {string[]} opened @param {Record<string, any>} details */
+const folded = (id, opened, details) => ({
+  id,
+  opened,
+  title: "",
+  views: [],
+  keys: [],
+  source: [],
+  note: "",
+  details,
+  paths: [],
+  groups: opened.map((name) => ({ name, closes: [name], box: `group-${name}`, top: "item-9" })),
+});
+
+test("a step is the frame in which as much has been computed", () => {
+  const frames = [frame(0), frame(4), frame(9)];
+  assert.deepEqual([0, 3, 4, 8, 9, 50].map((time) => frameAt(frames, time)), [1, 1, 2, 2, 3, 3]);
+  assert.equal(frameAt([frame(2)], 0), 1);
+});
+
+test("a group is found by its name, open or closed or among equal ones", () => {
+  const choice = { before: "h.", after: ".mlp", first: 1, last: 11 };
+  const scene = folded(1, ["net"], {
+    "item-1": detail("head", "head"),
+    "item-2": { ...detail("h", "h"), choice },
+    "item-3": detail("AddBackward0"),
+  });
+  assert.equal(boxOf(scene, "net"), "item-9");
+  assert.equal(boxOf(scene, "head"), "item-1");
+  assert.equal(boxOf(scene, "h.11.mlp"), "item-2");
+  for (const name of ["h.0.mlp", "h.12.mlp", "h..mlp", "h.1", "h", "AddBackward0"]) {
+    assert.equal(boxOf(scene, name), null, name);
+  }
+});
+
+const page = {
+  scenes: [
+    folded(1, [], { "item-0": detail("net", "net"), "flow-0": detail("Gradient to net.a") }),
+    folded(2, ["net"], { "item-0": detail("net.a", "net.a"), "leaf-1-0": detail("net.a.weight") }),
+  ],
+  controls: [{ name: "leaves", kind: /** @type {const} */ ("checkbox"), value: true }],
+  inputs: { leaves: true },
+  step: 1,
+  view: /** @type {const} */ ("network"),
+  opened: [],
+  strings: [""],
+  names: ["net"],
+  grids: [
+    { opened: [], ticks: ["1"], rows: [[1, 0, 0]], errors: {} },
+    { opened: ["net"], ticks: ["1"], rows: [[2, 0, 0]], errors: {} },
+  ],
+};
+
+test("a page without a kernel finds what it holds", () => {
+  const find = (/** @type {string} */ words) =>
+    sought(page, { type: "seek", seq: 3, words }, { opened: [], inputs: { leaves: true } });
+  assert.deepEqual(find("A.WEI"), {
+    type: "found",
+    seq: 3,
+    words: "A.WEI",
+    name: "net.a.weight",
+    opened: ["net"],
+    inputs: { leaves: true },
+    box: "leaf-1-0",
+  });
+  assert.equal(find("net").box, "item-0");
+  assert.deepEqual(find("net").opened, []);
+  assert.equal(find("gradient to").name, null);
+  assert.equal(find(" ").name, null);
+});
+
+test("a page without a kernel says what it does not hold", async () => {
+  const model = staticModel(page);
+  const heard = /** @type {any[]} */ ([]);
+  model.on("msg:custom", (message) => heard.push(message));
+  model.send({ type: "tick", seq: 1, tick: "1", opened: ["net.a"], inputs: { leaves: true } });
+  model.send({ type: "tick", seq: 2, tick: "0", opened: [], inputs: { leaves: false } });
+  model.send({ type: "tick", seq: 3, tick: "1", opened: ["net"], inputs: { leaves: true } });
+  await null;
+  assert.match(heard[0].back, /holds 2 pictures.*save_html/);
+  assert.ok(heard[1].back);
+  assert.equal(heard[2].back, undefined);
+  assert.equal(heard[2].state.scene, 2);
 });

@@ -3,11 +3,16 @@
 import copy
 import math
 import re
+from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import autograd_viz as av
 from autograd_viz.networks import flow as flow_module
@@ -123,6 +128,73 @@ def test_large_gradients_are_read_in_parts(monkeypatch):
     assert entry.norm == pytest.approx(float(x.double().norm()))
     assert entry.zeros == pytest.approx(float((x == 0).double().mean()))
     assert (entry.least, entry.largest) == (0.0, float(x.max()))
+    assert entry.decades == decades(x)
+
+
+def decades(grad):
+    """How many elements there are of each power of ten, counted by NumPy."""
+    values = grad.double().abs().flatten().numpy()
+    edges = [10.0**power for power in range(-320, 309)]
+    counts, _ = np.histogram(values[np.isfinite(values) & (values > 0)], edges)
+    return {power: count for power, count in zip(range(-320, 308), counts, strict=True) if count}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(width=32, allow_subnormal=False), min_size=1, max_size=30))
+def test_elements_are_counted_by_decade(values):
+    x = torch.ones(len(values), requires_grad=True)
+    grad = torch.tensor(values)
+    entry: Any
+    (entry,) = av.trace((x * grad).sum()).gradient_flow().entries
+    assert entry.decades == decades(grad)
+    assert entry.broken == int((~grad.isfinite()).sum())
+    zeros = round(entry.zeros * len(values))
+    assert entry.broken + zeros + sum(entry.decades.values()) == len(values)
+
+
+def test_whole_powers_of_ten_begin_a_decade():
+    powers = [10.0**power for power in range(-300, 300)]
+    x = torch.ones(len(powers), dtype=torch.float64, requires_grad=True)
+    loss = (x * torch.tensor(powers, dtype=torch.float64)).sum()
+    (entry,) = av.trace(loss).gradient_flow().entries
+    assert entry.decades == dict.fromkeys(range(-300, 300), 1)
+
+
+def test_the_spread_is_that_of_the_elements():
+    torch.manual_seed(0)
+    grad = torch.randn(20_000) * 1e-3
+    x = torch.ones(20_000, requires_grad=True)
+    entry: Any
+    (entry,) = av.trace((x * grad).sum()).gradient_flow().entries
+    for share in (0.1, 0.5, 0.9):
+        wanted = float(grad.abs().quantile(share))
+        assert abs(math.log10(entry.magnitude(share) / wanted)) < 0.1
+    first, bars, last = flow_module._bars(entry.decades).split()
+    assert (float(first), float(last)) == (10.0 ** min(entry.decades), 10.0 ** max(entry.decades))
+    highest = max(entry.decades, key=entry.decades.get)
+    assert bars.index("█") == highest - min(entry.decades)
+    assert entry.magnitude(1.0) >= float(grad.abs().max())
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor that an operation makes anew, in elements."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        given = {each.data_ptr() for each in args if isinstance(each, torch.Tensor)}
+        if isinstance(result, torch.Tensor) and result.data_ptr() not in given:
+            self.elements = max(self.elements, result.numel())
+        return result
+
+
+def test_no_copy_is_larger_than_stated():
+    x = torch.zeros(700, 1_000, requires_grad=True)
+    trace = av.trace((x * torch.rand(700, 1_000)).sum())
+    with Largest() as seen:
+        trace.gradient_flow()
+    assert 0 < seen.elements <= flow_module.ELEMENTS < x.numel()
 
 
 def test_sparse_complex_half_and_meta():

@@ -167,6 +167,18 @@ def test_distributed_data_parallel_in_two_processes(tmp_path):
         assert output == "done\n", errors
 
 
+def test_distributed_tensors_and_sharded_parameters(tmp_path):
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.real_code.sharded", str(tmp_path / "meeting")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "done\n"), ran.stderr
+
+
 # on a GPU
 
 

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 import autograd_viz as av
 from autograd_viz.errors import NoGraphError
+from autograd_viz.model import Slot
 from autograd_viz.picture import Picture
 from tests.real_code.checking import checked, equal, names
 
@@ -543,6 +544,30 @@ def test_fake_tensors_have_a_graph_without_values():
     assert "no values (FakeTensor)" in str(trace)
     assert "no values (FakeTensor)" in str(trace.variables())
     assert [tuple(grad.shape) for _, grad in trace.leaf_grads if grad is not None] == [(), ()]
+
+
+def test_within_fake_tensor_mode():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        x, other = torch.ones(3, requires_grad=True), torch.ones(3)
+        z = (x * 2).sum()  # 2 is saved as a tensor that is none of the mode's
+        assert "no values (FakeTensor)" in str(av.trace(z))
+        for shown in (av.graph(z), av.trace(z), av.trace(z).fold()):
+            assert shown.picture().svg.startswith("<svg")
+        assert av.why(x, z).cause == "backward_not_run"
+        assert av.why(other, z).cause == "not_required"
+        assert "cut off" not in str(av.why(other, z)), "fake tensors share no memory"
+
+
+def test_a_tensor_whose_memory_was_freed_has_no_values():
+    x = torch.ones(3, requires_grad=True)
+    z = (x * x).sum()
+    x.untyped_storage().resize_(0)  # as FSDP does with parameters that it has gathered
+    graph = av.graph(z)
+    assert graph.values[Slot(0, 0)] == 3
+    assert [node.label for node in graph.leaves] == ["x"]
+    assert "3 values" in str(graph)
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated")

@@ -74,6 +74,7 @@ def check(run: Callable[[], Any], inputs: Any) -> bool:
     assert sums_that_differ(trace) == []
     if len(graph.nodes) <= DRAWN:
         check_pictures(trace)
+    check_folded(trace)
 
     torch.set_rng_state(state)
     torch.autograd.backward(outputs, starts)
@@ -96,11 +97,20 @@ def check_unchanged(kept: Sequence[tuple[Tensor, Tensor, int]]) -> None:
         assert not tensor._backward_hooks, "hooks are left"
 
 
+def check_folded(trace: Trace) -> None:
+    """Each node but the leaves is in one box."""
+    folded = trace.fold()
+    boxes = folded.scene.items.values()
+    nodes = sorted(node for item in boxes for node in folded.known.members(item))
+    assert nodes == [node.id for node in trace.graph.nodes if node.kind == "function"]
+
+
 def check_pictures(trace: Trace) -> None:
     variables = trace.variables()
     for drawing in (
         trace.graph.picture(),
         trace.picture(),
+        trace.fold().picture(),
         variables.computation(),
         variables.derivatives(),
         variables.backward(),

@@ -10,7 +10,10 @@
  * `busy` (boolean).
  *
  * Custom messages: we send `Ask`; Python sends `Answer` (exactly one for each Ask, whatever
- * happens) and `States` (which fill the cache while it is idle).
+ * happens) and `States` (which fill the cache while it is idle). For a `Seek` it sends `Found`.
+ *
+ * A scene with `groups` is a folded graph: a click on a closed group opens it, one on an opened
+ * group's frame closes it, and `names` (a trait, string[]) are what its search field offers.
  *
  * A *tick* names a point of the sliders' grid; `tickOf` states it exactly. Only what is on the grid
  * is cached; for what is not, a tick has the form "=0.333" and is only ever echoed by Python.
@@ -18,18 +21,19 @@
  * In a scene's svg and rules:
  * - `data-box="variable-4"`: a box or an arrow, by the name that Frame.lit and State.alarms use;
  * - `data-from="3"`: there from frame 3 on;
- * - `data-fills="3"` beside a data-box: drawn as empty (dashed) before frame 3;
+ * - `data-fills="3"` beside a data-box: drawn as empty (dashed) before frame 3, an arrow as thin;
  * - `<text data-key="variable-4 e =" data-room="64.5"/>`: empty, to be filled with the text of that
  *   key; stands last in its line, and may be as wide as data-room says, in the svg's own units;
  * - `<g class="av-centred">` around a line with such a text: kept in the middle of its room.
  *
- * @typedef {"computation" | "derivatives" | "backward" | "functions"} ViewName
+ * @typedef {"computation" | "derivatives" | "backward" | "functions" | "network"} ViewName
  *
  * @typedef {object} Frame
  * @property {string[]} lit boxes and arrows that the frame is about
  * @property {number[]} lines numbers of the source lines that made them
  * @property {string[]} rules chain-rule lines, each an <svg>
  * @property {string} words the frame for screen readers, with {key} for numbers
+ * @property {number} [time] of a folded graph: the engine's step at which the group ran first
  *
  * @typedef {object} View
  * @property {ViewName} name
@@ -41,6 +45,19 @@
  * @property {string} title
  * @property {string[]} lines
  * @property {string | null} opens what stands in `opened` when the box is open; null: never
+ * @property {Choice} [choice] of equal parts, of which one is to be chosen to open
+ *
+ * @typedef {object} Choice the names of equal parts: `before`, a number, `after`
+ * @property {string} before
+ * @property {string} after
+ * @property {number} first
+ * @property {number} last
+ *
+ * @typedef {object} Group an opened group
+ * @property {string} name
+ * @property {string[]} closes what no longer stands in `opened` when it is closed
+ * @property {string} box of its frame
+ * @property {string | null} top the first box in it
  *
  * @typedef {object} Paths all paths from the output to one leaf, with {key} for numbers
  * @property {string} title
@@ -57,6 +74,7 @@
  * @property {string} note what is new in it, said when it replaces another; "" for nothing
  * @property {Record<string, Detail>} details by box
  * @property {Paths[]} paths
+ * @property {Group[]} [groups] of a folded graph: what is open, outer groups first
  *
  * @typedef {object} State the numbers of one run
  * @property {number} scene
@@ -96,6 +114,21 @@
  * @property {Scene} [scene] that of the state, where it is new
  * @property {Problem} [error]
  * @property {Inputs} [inputs] to go to instead (a page without a kernel has no others)
+ * @property {string} [back] why to stay where we are (a page without a kernel may not hold it)
+ *
+ * @typedef {object} Seek
+ * @property {"seek"} type
+ * @property {number} seq
+ * @property {string} words
+ *
+ * @typedef {object} Found
+ * @property {"found"} type
+ * @property {number} seq of the Seek
+ * @property {string} words of the Seek
+ * @property {string | null} name of what was found; null for nothing
+ * @property {string[]} [opened] what is open when it is seen
+ * @property {Inputs} [inputs] at which it is seen
+ * @property {string | null} [box] that it is in
  *
  * @typedef {object} States
  * @property {"states"} type
@@ -365,6 +398,37 @@ export function stepAfter(action, step, count) {
 }
 
 /**
+ * The frame in which as much has been computed as at a time of the engine's.
+ *
+ * @param {Frame[]} frames
+ * @param {number} time
+ */
+export function frameAt(frames, time) {
+  return Math.max(1, frames.filter((one) => (one.time ?? 0) <= time).length);
+}
+
+/**
+ * The box that shows a group, whether it is open or not.
+ *
+ * @param {Scene} scene
+ * @param {string} name
+ * @returns {string | null}
+ */
+export function boxOf(scene, name) {
+  const open = scene.groups?.find((one) => one.name === name);
+  if (open) return open.top;
+  for (const [box, { opens, choice }] of Object.entries(scene.details)) {
+    if (!choice && opens === name) return box;
+    if (choice && name.startsWith(choice.before) && name.endsWith(choice.after)) {
+      const middle = name.slice(choice.before.length, name.length - choice.after.length);
+      const number = /^\d+$/.test(middle) ? Number(middle) : -1;
+      if (choice.first <= number && number <= choice.last) return box;
+    }
+  }
+  return null;
+}
+
+/**
  * What a key does, null for nothing.
  *
  * @param {string} key
@@ -467,6 +531,7 @@ export function widthOf(text, size) {
  * @property {string[]} strings
  * @property {Record<string, number[]>} [columns] by scene
  * @property {Grid[]} grids one for each set of opened variables
+ * @property {string[]} [names] of a folded graph: what can be searched for
  */
 
 /**
@@ -492,6 +557,7 @@ export function staticModel(data) {
   const begin = entry(keyOf(opened, tickOf(controls, inputs)));
   /** @type {Record<string, unknown>} */
   const traits = { scenes, controls, inputs, step, view, opened, busy: false };
+  traits.names = data.names ?? [];
   traits.state = begin?.state ?? null;
   traits.error = begin?.error ?? null;
   traits.states = entry;
@@ -502,6 +568,11 @@ export function staticModel(data) {
   };
   /** @param {Ask} ask */
   const answer = (ask) => {
+    if (data.names && !entry(keyOf(ask.opened, ask.tick))) {
+      const back = `This page holds ${scenes.length} pictures, and this is none of them: run the notebook, or allow more: save_html(path, limit=...).`;
+      tell("msg:custom", { ...ask, type: "answer", back });
+      return;
+    }
     const grid = data.grids.find((one) => keyOf(one.opened, "") === keyOf(ask.opened, ""));
     const near = tickOf(controls, snapped(controls, ask.inputs));
     const ticks = grid && [...grid.ticks, ...Object.keys(grid.errors)];
@@ -527,10 +598,43 @@ export function staticModel(data) {
     },
     save_changes() {},
     send(message) {
-      const ask = /** @type {Ask} */ (message);
+      const ask = /** @type {Ask | Seek} */ (message);
       if (ask.type === "tick") queueMicrotask(() => answer(ask));
+      else queueMicrotask(() => tell("msg:custom", sought(data, ask, traits)));
     },
   };
+}
+
+/**
+ * Where a page without a kernel shows something: as it is now, or else with as little open as can be.
+ *
+ * @param {Data} data
+ * @param {Seek} seek
+ * @param {Record<string, unknown>} now the traits
+ * @returns {Found}
+ */
+export function sought(data, seek, now) {
+  const words = seek.words.trim().toLowerCase();
+  const here = keyOf(/** @type {string[]} */ (now.opened), tickOf(data.controls, /** @type {Inputs} */ (now.inputs)));
+  /** @type {(Found & {order: number[]})[]} */
+  const all = [];
+  for (const { opened, ticks, rows } of data.grids) {
+    ticks.forEach((tick, place) => {
+      const scene = data.scenes.find((one) => one.id === rows[place]?.[0]);
+      for (const [box, { title }] of Object.entries(scene?.details ?? {})) {
+        if (!words || !title.toLowerCase().includes(words) || box.startsWith("flow-")) continue;
+        const order = [title.length, Number(keyOf(opened, tick) !== here), opened.length];
+        all.push({ ...seek, type: "found", name: title, opened, inputs: inputsOf(data.controls, tick), box, order });
+      }
+    });
+  }
+  const less = (/** @type {number[]} */ one, /** @type {number[]} */ other) => {
+    const place = one.findIndex((value, at) => value !== other[at]);
+    return place < 0 ? 0 : (one[place] ?? 0) - (other[place] ?? 0);
+  };
+  all.sort((one, other) => less(one.order, other.order));
+  const { order, ...found } = all[0] ?? { ...seek, type: /** @type {const} */ ("found"), name: null, order: [] };
+  return found;
 }
 
 /**
@@ -645,9 +749,10 @@ function numbersIn(svg) {
 /**
  * @param {View} view
  * @param {Record<string, Detail>} details
+ * @param {boolean} folded
  * @returns {Drawn}
  */
-function drawn(view, details) {
+function drawn(view, details, folded) {
   const svg = parsedSvg(view.svg);
   put(svg, "role", "group");
   put(svg, "aria-label", view.label);
@@ -664,6 +769,7 @@ function drawn(view, details) {
       element,
       name: element.getAttribute("data-box") ?? "",
       shapes: [...element.querySelectorAll(shapes)],
+      arrow: element.querySelector(".av-arrow") !== null,
       fills: at(element, "data-fills"),
       // An alarm is given when its number is there.
       known: Math.max(
@@ -681,6 +787,7 @@ function drawn(view, details) {
     put(element, "role", "button");
     put(element, "aria-label", details[name]?.title ?? name);
     put(element, "aria-pressed", "false");
+    if (folded && details[name]?.opens) put(element, "aria-expanded", String(name.startsWith("group-")));
   }
   /** @type {Map<number, {svg: SVGSVGElement, number: (texts: Map<string, string>) => void}[]>} */
   const lines = new Map();
@@ -697,10 +804,11 @@ function drawn(view, details) {
       const lit = new Set(view.frames[frame - 1]?.lit);
       for (const { element, from } of later) element.classList.toggle("avx-later", frame < from);
       for (const part of parts) {
+        if (part.fills > 1) part.element.classList.toggle("avx-early", frame < part.fills);
         for (const shape of part.shapes) {
           shape.classList.toggle("av-lit", lit.has(part.name));
           shape.classList.toggle("av-alarm", alarms.has(part.name) && frame >= part.known);
-          if (part.fills > 1) shape.classList.toggle("av-empty", frame < part.fills);
+          if (part.fills > 1 && !part.arrow) shape.classList.toggle("av-empty", frame < part.fills);
         }
       }
     },
@@ -801,6 +909,15 @@ export function render({ model, el }) {
   let view = null;
   /** @type {string | null} */
   let chosen = null;
+  /**
+   * Where the reader goes when the next scene comes: to a box, which is to be seen at the same
+   * place, and to the step at this time; the last step if it is null.
+   * @typedef {{name?: string, box?: string | null, at: DOMRect | null, time: number | null, focus: boolean}} Going
+   * @type {Going | null}
+   */
+  let going = null;
+  let there = { opened: opened(), inputs: inputs() }; // of the last picture
+  let news = "";
   let playing = false;
   let speed = 1;
   let size = 1;
@@ -824,6 +941,13 @@ export function render({ model, el }) {
     button("A+", "Larger (+)", () => resize(SIZES.factor)),
     full,
   );
+  const list = make("datalist", "");
+  const seek = make("input", "avx-seek", { type: "search", placeholder: "Find a group, function or leaf" });
+  for (const [name, value] of Object.entries({ spellcheck: "false", "aria-label": "Find a group, function or leaf" })) {
+    put(seek, name, value);
+  }
+  const search = make("div", "avx-search", { role: "search" }, seek, list);
+  const groups = make("div", "avx-groups", { role: "group", "aria-label": "Open groups" });
   const sliders = make("div", "avx-controls");
   const play = button("Play", "Play (space)", () => setPlaying(!playing), "avx-play");
   const slider = make("input", "avx-steps", { type: "range", min: "1", step: "1" });
@@ -860,9 +984,10 @@ export function render({ model, el }) {
     "div",
     "avx",
     { tabindex: "0", role: "group" },
-    make("div", "avx-top", {}, tabs, sizes),
+    make("div", "avx-top", {}, tabs, search, sizes),
     sliders,
     stepping,
+    groups,
     make(
       "div",
       "avx-main",
@@ -886,6 +1011,7 @@ export function render({ model, el }) {
     if (!fresh) return;
     state = entry.state;
     texts = new Map(fresh.keys.map((key, place) => [key, entry.state?.texts[place] ?? ""]));
+    there = { opened: opened(), inputs: inputs() };
     if (fresh !== scene) enter(fresh);
     view?.number(texts);
     showFrame();
@@ -914,6 +1040,8 @@ export function render({ model, el }) {
       ? document.activeElement?.getAttribute("data-box")
       : null;
     const opens = chosen === null ? null : before?.details[chosen]?.opens;
+    const folded = fresh.groups !== undefined;
+    root.classList.toggle("is-folded", folded);
     scene = fresh;
     views = new Map();
     put(root, "aria-label", fresh.title);
@@ -939,8 +1067,10 @@ export function render({ model, el }) {
     if (opens) {
       const same = Object.entries(fresh.details).find(([, one]) => one.opens === opens);
       chosen = same?.[0] ?? null;
-    } else if (chosen !== null && !(chosen in fresh.details)) chosen = null;
+    } else if (chosen !== null && (folded || !(chosen in fresh.details))) chosen = null;
     showView();
+    showGroups();
+    if (folded) return arrive(before);
     if (focus) (view?.boxes.get(focus) ?? root).focus({ preventScroll: true });
     if (before && fresh.note && fresh.note !== before.note) {
       say(note, fresh.note);
@@ -948,12 +1078,74 @@ export function render({ model, el }) {
     }
   }
 
+  /** In another scene of a folded graph: go to the step and the box that the reader wanted.
+   *
+   * @param {Scene | null} before
+   */
+  function arrive(before) {
+    if (!scene) return;
+    const [old, now] = [before?.opened ?? scene.opened, scene.opened];
+    const [more, less] = [now.filter((one) => !old.includes(one)), old.filter((one) => !now.includes(one))];
+    if (more.length) news = `${more.join(", ")} opened. `;
+    else if (less.length) news = `${less.join(", ")} closed. `;
+    if (going === null) return;
+    const { name, box, at, time, focus } = going;
+    going = null;
+    const frames = scene.views[0]?.frames ?? [];
+    if (before !== scene) setStep(time === null ? frames.length : frameAt(frames, time));
+    const group = scene.groups?.find((one) => one.name === name || one.box === box);
+    const target = group?.top ?? box ?? (name === undefined ? null : boxOf(scene, name));
+    if (name !== undefined || box) chosen = group?.box ?? target;
+    showChosen();
+    const element = target ? view?.boxes.get(target) : undefined;
+    if (!element) return;
+    if (focus) element.focus({ preventScroll: true });
+    if (at) {
+      const after = element.getBoundingClientRect();
+      drawing.scrollTop += after.top - at.top;
+      drawing.scrollLeft += after.left + after.width / 2 - at.left - at.width / 2;
+    }
+    reveal(element);
+  }
+
+  /**
+   * Scroll the picture alone, and only as far as needed.
+   *
+   * @param {Element} element
+   */
+  function reveal(element) {
+    const [inner, outer] = [element.getBoundingClientRect(), drawing.getBoundingClientRect()];
+    const around = 24; // px
+    if (inner.top < outer.top || inner.bottom > outer.bottom) {
+      drawing.scrollTop += inner.top < outer.top ? inner.top - outer.top - around : inner.bottom - outer.bottom + around;
+    }
+    if (inner.left < outer.left || inner.right > outer.right) {
+      drawing.scrollLeft += inner.left < outer.left ? inner.left - outer.left - around : inner.right - outer.right + around;
+    }
+  }
+
+  /** The groups that are open, which close by a click. */
+  function showGroups() {
+    groups.replaceChildren(
+      ...(scene?.groups ?? []).map(({ name, box, top }) => {
+        const tell = button(name, `Details of ${name}`, () => {
+          pick(box);
+          const element = top && view?.boxes.get(top);
+          if (element) reveal(element);
+        }, "avx-chip-name");
+        return make("span", "avx-chip", {}, tell, button("×", `Close ${name}`, () => setOpened(name, false), "avx-chip-close"));
+      }),
+    );
+    groups.hidden = groups.children.length === 0;
+    search.hidden = scene?.groups === undefined;
+  }
+
   function showView() {
     if (!scene) return;
     const name = model.get("view");
     const wanted = scene.views.find((one) => one.name === name) ?? scene.views[0];
     if (!wanted) return;
-    const known = views.get(wanted.name) ?? drawn(wanted, scene.details);
+    const known = views.get(wanted.name) ?? drawn(wanted, scene.details, scene.groups !== undefined);
     views.set(wanted.name, known);
     view = known;
     if (drawing.firstChild !== known.svg) drawing.replaceChildren(known.svg);
@@ -994,19 +1186,46 @@ export function render({ model, el }) {
     say(where, `step ${frame} of ${count}`);
   }
 
+  /** Of a folded graph, which may be larger than the window: see what the step is about. */
+  function follows() {
+    const lit = (scene?.groups && view?.view.frames[frame - 1]?.lit) || [];
+    for (const box of [...lit].reverse()) {
+      const element = view?.boxes.get(box);
+      if (element) reveal(element); // the group itself last
+    }
+  }
+
+  function showNames() {
+    const names = /** @type {string[]} */ (model.get("names") ?? []);
+    if (names.length) {
+      list.id = `avx-names-${queue.seq}`; // there may be several widgets in a page
+      put(seek, "list", list.id);
+    }
+    list.replaceChildren(...names.map((value) => make("option", "", { value })));
+  }
+
   function announce() {
     stop("announce");
     if (!view) return;
     const words = withNumbers(view.view.frames[frame - 1]?.words ?? "", texts);
-    say(live, `step ${frame} of ${view.view.frames.length}: ${words}. ${state?.words ?? ""}`.trim());
+    const begin = news;
+    news = "";
+    say(live, `${begin}step ${frame} of ${view.view.frames.length}: ${words}. ${state?.words ?? ""}`.trim());
   }
 
   function showChosen() {
-    const known = chosen !== null && view?.boxes.has(chosen) ? scene?.details[chosen] : undefined;
+    const folded = scene?.groups !== undefined;
+    const known = chosen !== null && (folded || view?.boxes.has(chosen)) ? scene?.details[chosen] : undefined;
+    const marked = scene?.groups?.find((one) => one.box === chosen && !view?.boxes.has(one.box));
     for (const [name, element] of view?.boxes ?? []) {
-      put(element, "aria-pressed", String(name === chosen));
+      put(element, "aria-pressed", String(name === (marked?.top ?? chosen)));
     }
-    detail.hidden = known === undefined;
+    detail.hidden = known === undefined && !folded;
+    if (!known && folded) {
+      put(detail, "data-shows", null);
+      detail.replaceChildren("Click a group to open it, and its name above the picture to see what is known about it.");
+      return;
+    }
     if (!known) {
       put(detail, "data-shows", null);
       detail.replaceChildren();
@@ -1024,11 +1243,12 @@ export function render({ model, el }) {
         make("div", "avx-detail-head", {}, make("strong", "", {}, known.title), close),
         ...lines.map(() => make("div", "avx-detail-line")),
       );
-      if (name !== null) {
+      if (known.choice) detail.append(whichOf(known.choice));
+      else if (name !== null) {
         detail.append(
           button(
             open ? `Close ${name}` : `Open ${name}`,
-            open ? `Show ${name} as one oval` : `Show the operations inside ${name}`,
+            open ? `Show ${name} as one ${folded ? "box" : "oval"}` : `Show the operations inside ${name}`,
             () => setOpened(name, !open),
             "avx-open",
           ),
@@ -1040,6 +1260,24 @@ export function render({ model, el }) {
       const row = detail.children[place + 1];
       if (row) say(row, line);
     });
+  }
+
+  /**
+   * Of equal parts, which one to open.
+   *
+   * @param {Choice} choice
+   */
+  function whichOf({ before, after: end, first, last }) {
+    const field = make("input", "avx-field avx-which", { type: "number", min: String(first), max: String(last), value: String(first) });
+    const open = () => {
+      const number = Number(field.value);
+      const right = field.value !== "" && Number.isInteger(number) && first <= number && number <= last;
+      put(field, "aria-invalid", right ? null : "true");
+      if (right) setOpened(`${before}${number}${end}`, true);
+    };
+    field.addEventListener("keydown", (event) => event.key === "Enter" && open(), listen);
+    const label = make("label", "", {}, `Open which? ${first} … ${last} `, field);
+    return make("div", "avx-choose", {}, label, button("Open", "Open this one", open, "avx-open"));
   }
 
   function showPaths() {
@@ -1140,6 +1378,7 @@ export function render({ model, el }) {
    * @param {Value} value
    */
   function enterInput(name, value) {
+    if (scene?.groups) going = { ...leaving(null), focus: false };
     model.set("inputs", { ...inputs(), [name]: value }); // its change event does the rest
     save();
   }
@@ -1194,9 +1433,11 @@ export function render({ model, el }) {
     } else if (!timers.has("busy")) after("busy", 200, () => root.classList.add("is-busy"));
   }
 
-  /** @param {Answer | States} message */
+  /** @param {Answer | States | Found} message */
   function hear(message) {
-    if (message.type === "states") {
+    if (message.type === "found") {
+      if (message.seq === queue.seq) goTo(message);
+    } else if (message.type === "states") {
       learn(message.scenes ?? []);
       for (const [tick, one] of Object.entries(message.states)) {
         keep(message.opened, tick, { state: one });
@@ -1208,6 +1449,12 @@ export function render({ model, el }) {
       const entry = message.error ? { error: message.error } : { state: message.state };
       const key = keyOf(message.opened, message.tick);
       const turn = answered(queue, message.seq, key);
+      if (message.back) {
+        going = null;
+        take({ ...turn, paint: false });
+        if (key === queue.current) stay(message.back);
+        return;
+      }
       if (message.inputs && key === queue.current) {
         // There is nothing at this point, but at another one.
         const tick = tickOf(controls(), message.inputs);
@@ -1295,9 +1542,78 @@ export function render({ model, el }) {
    * @param {boolean} open
    */
   function setOpened(name, open) {
-    const others = opened().filter((one) => one !== name);
+    const group = scene?.groups?.find((one) => one.name === name);
+    const others = opened().filter((one) => !(group?.closes ?? [name]).includes(one));
+    if (scene?.groups) {
+      const box = boxOf(scene, name);
+      going = { ...leaving(box === null ? null : view?.boxes.get(box)), name };
+    }
     model.set("opened", open ? [...others, name] : others);
     save();
+  }
+
+  /**
+   * How it is before something opens or closes.
+   *
+   * @param {Element | null | undefined} element that is to stay where it is
+   * @returns {Going}
+   */
+  function leaving(element) {
+    const frames = view?.view.frames ?? [];
+    return {
+      at: element?.getBoundingClientRect() ?? null,
+      time: frame >= frames.length ? null : (frames[frame - 1]?.time ?? null),
+      focus: true,
+    };
+  }
+
+  /**
+   * A click on a box of a folded graph, or Enter.
+   *
+   * @param {string} box
+   */
+  function touch(box) {
+    const known = scene?.details[box];
+    if (!known?.opens || !scene?.groups) return pick(box);
+    if (!known.choice) return setOpened(known.opens, !box.startsWith("group-"));
+    if (chosen !== box) pick(box);
+    /** @type {HTMLInputElement | null} */ (detail.querySelector(".avx-which"))?.select();
+  }
+
+  /** @param {string} words */
+  function find(words) {
+    if (words.trim()) model.send(/** @type {Seek} */ ({ type: "seek", seq: queue.seq, words }));
+  }
+
+  /** @param {Found} found */
+  function goTo(found) {
+    if (found.name === null) {
+      const where = exact ? "here" : "in this page";
+      say(note, `Nothing ${where} is called “${found.words}”.`);
+      after("note", NOTE_TIME, () => say(note, ""));
+      return;
+    }
+    if (!found.box) {
+      say(note, `“${found.name}” is not in this part of the graph.`);
+      after("note", NOTE_TIME, () => say(note, ""));
+      return;
+    }
+    say(note, "");
+    going = { ...leaving(null), box: found.box };
+    const same = scene && keyOf(found.opened ?? [], "") === keyOf(scene.opened, "");
+    if (same && tickOf(controls(), found.inputs ?? {}) === tickOf(controls(), inputs())) return arrive(scene);
+    model.set("opened", found.opened);
+    model.set("inputs", found.inputs);
+    save();
+  }
+
+  /** @param {string} why what was asked for cannot be */
+  function stay(why) {
+    model.set("opened", there.opened);
+    model.set("inputs", there.inputs);
+    follow();
+    say(note, why);
+    after("note", NOTE_TIME, () => say(note, ""));
   }
 
   /** @param {number} factor */
@@ -1345,7 +1661,7 @@ export function render({ model, el }) {
     else if (action === "full") toggleFull();
     else if (action === "larger") resize(SIZES.factor);
     else if (action === "smaller") resize(1 / SIZES.factor);
-    else if (action === "choose") pick(target.getAttribute("data-box"));
+    else if (action === "choose") touch(target.getAttribute("data-box") ?? "");
     else if (action === "close") chosen === null ? maximise(false) : pick(null);
     else if (action === "view-before" || action === "view-after") {
       const next = at + (action === "view-after" ? 1 : -1);
@@ -1384,7 +1700,16 @@ export function render({ model, el }) {
     (event) => {
       const box = /** @type {Element} */ (event.target).closest("[data-box]");
       const name = box?.getAttribute("data-box") ?? "";
-      if (view?.boxes.has(name)) pick(name);
+      if (view?.boxes.has(name)) touch(name);
+    },
+    listen,
+  );
+  seek.addEventListener("keydown", (event) => event.key === "Enter" && find(seek.value), listen);
+  seek.addEventListener(
+    "input",
+    (event) => {
+      // A name that was chosen from the list, not typed.
+      if (!(event instanceof InputEvent) || event.inputType === "insertReplacementText") find(seek.value);
     },
     listen,
   );
@@ -1410,7 +1735,8 @@ export function render({ model, el }) {
   const heard = [
     ["change:inputs", soon],
     ["change:opened", soon],
-    ["change:step", () => (showFrame(), announce())],
+    ["change:step", () => (showFrame(), follows(), announce())],
+    ["change:names", showNames],
     ["change:view", () => (showView(), announce())],
     ["change:scenes", () => (learn(model.get("scenes") ?? []), hearState())],
     ["change:state", hearState],
@@ -1424,6 +1750,7 @@ export function render({ model, el }) {
   showTheme();
   resize(1);
   buildControls();
+  showNames();
   hearState();
   follow();
   showProblem(model.get("error") ?? null);

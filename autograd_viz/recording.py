@@ -1,0 +1,236 @@
+"""One pass of the engine, with a hook on each node that keeps what comes by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from autograd_viz import names as naming
+from autograd_viz.errors import GraphFreedError
+from autograd_viz.interrupts import interrupts_held
+from autograd_viz.progress import progress
+from autograd_viz.side_effects import contained
+from autograd_viz.steps import SCALAR_NODES, Event, Grads
+from autograd_viz.walk import Walk, garbage_collection_paused
+
+COPIED = 1_024  # elements; a larger gradient is kept as it is, where nothing can change it
+
+LeafGrads = tuple[tuple[Tensor, Tensor | None], ...]
+
+
+def recorded_pass(
+    walk: Walk, outputs: Sequence[Tensor], starts: Sequence[Tensor], frame: FrameType | None
+) -> tuple[list[Event], LeafGrads]:
+    """Run the engine; return what each node got and sent, in its order, and the leaves' gradients.
+
+    Nothing of the user's is changed, as far as tensors with `retain_grad()` are found from `frame`.
+    """
+    large = len(walk.functions) > SCALAR_NODES and not walk.customs
+    # Ctrl-C is held, so that it cannot strike between a hook and its removal.
+    with garbage_collection_paused(), interrupts_held() as pressed:
+        kept: _Originals | _Copies = _Originals() if large else _Copies(bool(walk.customs))
+        try:
+            leaf_grads = _run(walk, outputs, starts, frame, kept, pressed)
+        except _ChangedInPlaceError:
+            kept = _Copies(everything=True)
+            leaf_grads = _run(walk, outputs, starts, frame, kept, pressed)
+    return kept.events, leaf_grads
+
+
+def _run(
+    walk: Walk,
+    outputs: Sequence[Tensor],
+    starts: Sequence[Tensor],
+    frame: FrameType | None,
+    kept: _Originals | _Copies,
+    pressed: Sequence[int],
+) -> LeafGrads:
+    """Run the engine with a hook on each node; return the leaves' gradients."""
+    accumulators, leaves = walk.accumulators, list(walk.leaves.values())
+    events, keep = kept.events, kept.ran
+    total = len(walk.functions)
+    chunk = total // 200 + 1  # so often the reader is told, and may stop
+    hooks: list[Any] = []
+
+    def ran(position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
+        keep(position, grad_inputs, grad_outputs)
+        if not len(events) % chunk:
+            advance(chunk)
+            if pressed:
+                raise KeyboardInterrupt
+
+    def arrived(position: int, grad: Tensor) -> None:
+        if not elsewhere():  # within a checkpoint, whose inner graph is not this one
+            keep(position, (), (grad,))
+
+    try:
+        # A leaf's node does not run under autograd.grad, so its hook sits on the tensor.
+        for position, leaf in zip(accumulators, leaves, strict=True):
+            if leaf.requires_grad:
+                hooks.append(leaf.register_hook(partial(arrived, position)))
+        is_leaf = set(accumulators)
+        for position, function in enumerate(walk.functions):
+            if pressed:
+                raise KeyboardInterrupt
+            if position not in is_leaf:
+                if position in walk.customs:  # it may change in place what it is given
+                    hooks.append(function.register_prehook(partial(kept.enters, position)))
+                hooks.append(function.register_hook(partial(ran, position)))
+        with (
+            _grads_kept(frame),
+            contained(walk.functions) as elsewhere,
+            progress("recording the backward pass", total) as advance,
+        ):
+            grads = torch.autograd.grad(
+                [get_gradient_edge(output) for output in outputs],
+                [GradientEdge(walk.functions[i], 0) for i in accumulators] or outputs,
+                grad_outputs=list(map(copied, starts)),  # a hook may change them in place
+                retain_graph=True,
+                allow_unused=True,
+            )
+    except RuntimeError as error:
+        if "backward through the graph a second time" in str(error):
+            raise GraphFreedError(
+                "the graph was freed by an earlier backward pass, so there is nothing left to "
+                "trace; compute the output again, or call backward(retain_graph=True) before"
+            ) from error
+        raise
+    finally:
+        for hook in hooks:
+            hook.remove()
+    kept.check()
+    seen = {event[0] for event in events}
+    for position, grad in zip(accumulators, grads, strict=False):
+        if grad is not None and position not in seen:  # a leaf that no longer requires grad
+            keep(position, (), (grad,))
+    return tuple(zip(leaves, kept.of(grads[: len(leaves)]), strict=True))
+
+
+def copied(tensor: Tensor) -> Tensor:
+    """A copy that shares neither memory nor graph with the tensor."""
+    return tensor.detach().clone()
+
+
+class _ChangedInPlaceError(Exception):
+    """A gradient that was kept, not copied, has been changed in place since."""
+
+
+class _Originals:
+    """The gradients themselves, of a large graph: to copy them takes as long as to compute them.
+
+    They are the engine's own, and the engine lets them go.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._versions = 0  # the sum of all: a version only grows, so a change shows in the sum
+
+    def ran(self, position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
+        """Keep what a node got and sent. It is called for each node, so it does nothing else."""
+        versions = 0
+        for tensor in grad_inputs:
+            if tensor is not None:
+                versions += tensor._version
+        for tensor in grad_outputs:
+            if tensor is not None:
+                versions += tensor._version
+        self._versions += versions
+        self.events.append((position, grad_inputs, grad_outputs))
+
+    def enters(self, position: int, grad_outputs: Grads) -> None:
+        """Keep what a custom Function got: where there is one, everything is copied."""
+        raise AssertionError("a graph with a custom Function needs copies")
+
+    def of(self, tensors: Grads) -> Grads:
+        """The tensors themselves."""
+        return tensors
+
+    def check(self) -> None:
+        """Raise if a gradient has been changed since."""
+        versions = 0
+        for _, grad_inputs, grad_outputs in self.events:
+            for tensor in grad_inputs:
+                if tensor is not None:
+                    versions += tensor._version
+            for tensor in grad_outputs:
+                if tensor is not None:
+                    versions += tensor._version
+        if versions != self._versions:
+            raise _ChangedInPlaceError
+
+
+_Kept = tuple[Tensor, int, Tensor]  # the engine's, its version then, the copy
+
+
+class _Copies:
+    """Copies of tensors, one for each tensor however often it is seen.
+
+    The originals are held meanwhile, so that their ids stay theirs, and copied again when they
+    were changed in place (a custom backward or a hook may do that). Copying all gradients of a
+    network takes as long as computing them; so unless `everything` is asked for, a large one is
+    kept as it is: it is the engine's own, and the engine lets it go.
+    """
+
+    def __init__(self, everything: bool) -> None:
+        self._everything = everything
+        self.events: list[Event] = []
+        self._entered: dict[int, Grads] = {}
+        self._known: dict[int, _Kept] = {}
+
+    def enters(self, position: int, grad_outputs: Grads) -> None:
+        """Keep what a custom Function got, before it can change it."""
+        self._entered[position] = self.of(grad_outputs)
+
+    def ran(self, position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
+        """Keep what a node got and sent."""
+        before = self._entered.get(position) or self.of(grad_outputs)
+        self.events.append((position, self.of(grad_inputs), before))
+
+    def of(self, tensors: Sequence[Tensor | None]) -> Grads:
+        """Copies of some tensors."""
+        copies: list[Tensor | None] = []
+        for tensor in tensors:
+            if tensor is None:
+                copies.append(None)
+                continue
+            known = self._known.get(id(tensor))
+            if known is None or known[1] != tensor._version:
+                known = self._new(tensor, known)
+            copies.append(known[2])
+        return tuple(copies)
+
+    def _new(self, tensor: Tensor, before: _Kept | None) -> _Kept:
+        if before is not None and before[2] is tensor:
+            raise _ChangedInPlaceError
+        large = tensor.numel() > COPIED and not self._everything
+        known = tensor, tensor._version, tensor if large else tensor.clone()
+        self._known[id(tensor)] = known
+        return known
+
+    def check(self) -> None:
+        """Raise if a gradient that was kept has been changed since."""
+        for tensor, version, kept in self._known.values():
+            if kept is tensor and tensor._version != version:
+                raise _ChangedInPlaceError
+
+
+@contextmanager
+def _grads_kept(frame: FrameType | None) -> Iterator[None]:
+    """Put back the `.grad` of tensors with `retain_grad()`, into which every pass adds.
+
+    A graph does not know these tensors, so they are looked for where the caller's variables lead.
+    """
+    tensors = naming.reachable_tensors(frame)
+    kept = {id(tensor): (tensor, tensor.grad) for tensor in tensors if tensor.retains_grad}
+    try:
+        yield
+    finally:
+        for tensor, grad in kept.values():
+            tensor.grad = grad

@@ -1,0 +1,120 @@
+"""What operations saved for their backward, as far as reading it runs no code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node
+
+from autograd_viz.model import Slot
+from autograd_viz.names import is_tensor
+from autograd_viz.release import NextFunctions
+from autograd_viz.text import has_numbers
+from autograd_viz.walk import Walk
+
+SMALL = 16  # elements; the values of larger named tensors are not copied
+HOOKED = object()  # stands for a saved tensor that cannot be read without running its hooks
+Saved = Mapping[str, Any]  # what an operation saved for its backward, by name
+
+
+def saved_by(function: Node) -> Saved:
+    """What the operation saved, by name, as far as reading it runs no code.
+
+    HOOKED stands for a saved tensor with hooks (checkpointing would run the forward again). What
+    was freed by a backward pass or changed in place since is left out.
+    """
+    saved: dict[str, Any] = {}
+    for name, attribute, raw_attribute in _saved_attributes(type(function)):
+        try:
+            raw = getattr(function, raw_attribute, None)
+            if _has_hooks(raw):
+                saved[name] = HOOKED
+            else:
+                saved[name] = getattr(function, attribute)
+        except RuntimeError:
+            continue
+    return saved
+
+
+def _has_hooks(raw: Any) -> bool:
+    if isinstance(raw, tuple):
+        return any(map(_has_hooks, raw))
+    return raw is not None and getattr(raw, "unpack_hook", HOOKED) is not None
+
+
+@cache
+def _saved_attributes(kind: type[Node]) -> tuple[tuple[str, str, str], ...]:
+    """(name, where its value is, where the saved tensor itself is) of all that is saved."""
+    names = [name.removeprefix("_saved_") for name in dir(kind) if name.startswith("_saved_")]
+    return tuple((name, f"_saved_{name}", f"_raw_saved_{name}") for name in names)
+
+
+def has_constants(function: Node, following: NextFunctions) -> bool:
+    """Whether the operation may have saved a number that its expression needs."""
+    return (
+        len(following) == 1
+        or any(target is None for target, _ in following)
+        or any(name == "alpha" for name, *_ in _saved_attributes(type(function)))  # a + alpha * b
+    )
+
+
+def constants_in(saved: Saved) -> dict[str, float]:
+    """Plain numbers that an operation saved, as in `x * 3` or `x ** 2`: {"other": 3.0}."""
+    constants: dict[str, float] = {}
+    for name, value in saved.items():
+        number = value.item() if _is_constant(value) else value
+        if type(number) in (int, float, bool):
+            constants[name] = number if number == number else math.nan  # the same one: nan != nan
+    return constants
+
+
+def _is_constant(value: object) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and is_small(value)
+        and value.numel() == 1
+        and not (value.requires_grad or value.is_complex())
+    )
+
+
+def recovered(walk: Walk, saved: Sequence[Saved]) -> Iterator[tuple[Slot, Tensor]]:
+    """Forward values that have no name but were saved for the backward pass."""
+    for position, values in enumerate(saved):
+        following = walk.nexts[position]
+        operands = ("self", "other") if len(following) == 2 else ("self",)
+        for name, value in values.items():
+            if not (is_tensor(value) and is_small(value)):
+                continue
+            if name == "result":
+                slot = Slot(position, 0)
+            elif name in operands and len(following) <= 2:
+                target, output_nr = following[operands.index(name)]
+                if target is None:
+                    continue
+                slot = Slot(walk.index[target], output_nr)
+            else:
+                continue
+            metas = walk.functions[slot.node]._input_metadata
+            if len(metas) > slot.output_nr and shape_of(metas[slot.output_nr]) == value.shape:
+                yield slot, value
+
+
+def is_small(tensor: Tensor) -> bool:
+    """Whether the values of a tensor are few enough to be copied, and can be."""
+    if tensor.numel() > SMALL or tensor.layout is not torch.strided:
+        return False
+    return not tensor.is_nested and has_numbers(tensor)
+
+
+def shape_of(meta: Any) -> tuple[int, ...]:
+    """The shape of an output; -1 where the tensors of a nested one differ in length."""
+    if not meta.is_nested_tensor:
+        return tuple(meta.shape)
+    if meta.is_cpp_nested_tensor:  # the old layout, which has no shape
+        return (-1,)
+    return tuple(length if isinstance(length, int) else -1 for length in meta.shape)
