@@ -1,6 +1,9 @@
 # Everything runs in .venv, which is made anew whenever requirements.txt or pyproject.toml change.
 #
 #   make lab       JupyterLab at notebooks/; ARGS=--no-browser and the like are passed on
+#   make present   JupyterLab for the lecture hall, with the notebooks as slides
+#   make voila     the notebooks as pages without code; ARGS=notebooks/03-backward-pass.ipynb for one
+#   make site      the course as web pages that need no Python, in build/site
 #   make test      every check and test; CHROME=/path/to/chrome names the browser that they use
 #   make test-full the same, with the tests that take minutes each
 #   make lint      the checks alone: ruff and mypy
@@ -21,10 +24,20 @@ STAMP := $(VENV)/made-by-$(subst /,_,$(PYTHON))
 HEADLESS := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser)
 ROOT_USER := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-full lint browser refresh bench clean
+.PHONY: lab present voila site test test-full lint browser refresh bench clean
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab --ServerApp.root_dir=notebooks $(HEADLESS) $(ROOT_USER) $(ARGS)
+
+present: $(STAMP)
+	$(BIN)/jupyter lab --config=deploy/present/jupyter_lab_config.py --ServerApp.root_dir=notebooks \
+	    $(HEADLESS) $(ROOT_USER) $(ARGS)
+
+voila: $(STAMP)
+	$(BIN)/voila $(or $(ARGS),notebooks) --classic-tree $(HEADLESS)
+
+site: $(STAMP)
+	$(BIN)/python docs/site/building.py $(ARGS)
 
 # One run for everything, doctests and notebooks included, so that its last line counts everything. loadscope: the
 # cells of a notebook stay in order and in one process. IPYTHONDIR: the user's own profile may change what cells show.

@@ -43,8 +43,11 @@ class Shown:
 
         return show.picture(self, **options)
 
-    def save(self, path: str | Path, **options: Any) -> Path:
-        """Write the picture to `path`; its ending (.svg, .pdf, .png) says in which format."""
+    def save(self, path: str | Path, /, **options: Any) -> Path:
+        """Write the picture to `path`; its ending (.svg, .pdf, .png, .gif) says in which format.
+
+        The frames of `frame="all"` become pages of a PDF, a moving GIF, or files of a folder.
+        """
         from autograd_viz import show
 
         return show.save(self.picture(**options), path)
@@ -309,7 +312,7 @@ class Trace(Shown):
 
         It shows itself as a plot of the norms by depth, with what is None, zero, NaN or infinite in
         rows of their own. The parameters are those of `params`, frozen ones included; of a trace
-        without `params` all leaves. A gradient's numbers are looked at part by part, in 8 MB.
+        without `params` all leaves. A gradient's numbers are looked at part by part, in 4 MB.
 
         >>> import torch, autograd_viz as av
         >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1, bias=False))
@@ -319,10 +322,10 @@ class Trace(Shown):
         >>> print(av.trace(model(torch.ones(4, 2)).sum(), params=model).gradient_flow())
         Gradients of the output by 3 parameters
         1 of 3 None, frozen (requires_grad is False): 0.bias.
-        parameter  shape     norm           min  max  zeros
-        0.weight   3 × 2     9.7980         4    4    0%
+        parameter  shape     norm           min  max  zeros  |g| by powers of ten
+        0.weight   3 × 2     9.7980         4    4    0%     1e+00 █ 1e+00
         0.bias     3 values  None (frozen)
-        1.weight   1 × 3     20.7846        12   12   0%
+        1.weight   1 × 3     20.7846        12   12   0%     1e+01 █ 1e+01
         """
         from autograd_viz.networks import flow
 

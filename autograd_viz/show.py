@@ -7,11 +7,11 @@ import html
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from autograd_viz import functions_view, layout, svg
+from autograd_viz import decks, functions_view, layout, svg
 from autograd_viz.model import Graph, Shown, Trace, Variables
-from autograd_viz.picture import ENGINES, THEMES, Drawing, Engine, Style, Theme
+from autograd_viz.picture import ENGINES, THEMES, Drawing, Engine, Strip, Style, Theme
 
 if TYPE_CHECKING:
     from autograd_viz.networks.folding import Folded
@@ -22,7 +22,6 @@ _OPTIONS: dict[type, tuple[str, ...]] = {
     Variables: ("view", "frame", "columns"),
 }
 FORMATS = (".svg", ".pdf", ".png")
-PIXELS_PER_INCH = 192.0  # of a PNG: twice the picture's own size, for projectors
 
 
 def picture(
@@ -140,36 +139,32 @@ def mimebundle(shown: Drawing) -> dict[str, str]:
 def save(shown: Drawing, path: str | Path) -> Path:
     """Write a picture to a file and return its path.
 
-    PNG and PDF are made by Typst with the fonts in its wheel, so they look the same everywhere.
+    Of frames side by side, as `frame="all"` gives them, a PDF has one page a frame; `.gif` and a
+    folder, such as "frames/", have the single frames too, as `autograd_viz.decks.save` says. PNG
+    and PDF are made by Typst with the fonts in its wheel, so they look the same everywhere.
 
     Raises:
-        ValueError: the path ends in none of .svg, .pdf, .png.
+        ValueError: the path ends in none of .svg, .pdf, .png, and is of no frames.
     """
+    is_folder = decks.names_a_folder(path)
+    ending = Path(path).suffix.lower()
+    if isinstance(shown, Strip) and (is_folder or ending in (".pdf", ".gif")):
+        return decks.save(shown, path)
     path = Path(path)
-    ending = path.suffix.lower()
+    if is_folder or ending == ".gif":
+        raise ValueError(
+            f"{str(path)!r} takes several frames, and this is one picture; all frames are saved "
+            'by av.step(e).save("backward.gif")'
+        )
     if ending not in FORMATS:
         raise ValueError(
             f"{path.name!r} ends in none of {', '.join(FORMATS)}; the ending names the format: "
             'save("graph.svg")'
         )
-    drawing = shown.svg.encode()
-    if ending == ".pdf":
-        drawing = _typst(drawing, "pdf")
-    elif ending == ".png":
-        drawing = _typst(drawing, "png")
-    path.write_bytes(drawing)
+    if ending == ".svg":
+        path.write_bytes(shown.svg.encode())
+    elif ending == ".pdf":
+        path.write_bytes(decks.compiled([shown.svg], "pdf", shown.title))
+    else:
+        path.write_bytes(decks.compiled([shown.svg], "png")[0])
     return path
-
-
-def _typst(drawing: bytes, format: Literal["pdf", "png"]) -> bytes:
-    import tempfile
-
-    import typst
-
-    page = b'#set page(width: auto, height: auto, margin: 0pt)\n#image("picture.svg")'
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "picture.svg").write_bytes(drawing)
-        Path(folder, "page.typ").write_bytes(page)
-        return typst.compile(
-            Path(folder, "page.typ"), format=format, ppi=PIXELS_PER_INCH, ignore_system_fonts=True
-        )

@@ -93,6 +93,48 @@ def live(drawing: Picture | Formula) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" class="av" {font} {size}>{body}</svg>'
 
 
+def pages(strip: Strip) -> list[str]:
+    """Each frame as the text of an SVG file of its own, all of one size."""
+    bodies, wide, high = _paged(strip)
+    return [
+        _document(body, wide, high, frame.title, frame.words, frame.style.theme)
+        for body, frame in zip(bodies, strip.frames, strict=True)
+    ]
+
+
+def film(strip: Strip, times: Sequence[float]) -> str:
+    """All frames in one SVG file, one after the other, again and again.
+
+    The last one alone is seen in print, by a reader who wants less motion, and where nothing moves.
+
+    Args:
+        strip: the frames.
+        times: how many seconds each stands.
+    """
+    bodies, wide, high = _paged(strip)
+    theme = strip.frames[0].style.theme
+    whole, begin = sum(times), 0.0
+    rules = ["@media print,(prefers-reduced-motion:reduce){.av-page{animation:none!important}}"]
+    parts: list[str] = []
+    for number, (body, time) in enumerate(zip(bodies, times, strict=True)):
+        end = begin + time
+        # All films of a page share these names, so that they say all that the rule says.
+        name = f"av-{_n(begin * 1000)}-{_n(end * 1000)}-{_n(whole * 1000)}"
+        at, after = _n(100 * begin / whole), _n(100 * end / whole)
+        shown = f"{at}%{{visibility:visible}}"
+        before = "0%{visibility:hidden}" if number else ""
+        gone = f"{after}%,100%{{visibility:hidden}}" if number + 1 < len(bodies) else ""
+        rules.append(f"@keyframes {name}{{{before}{shown}{gone}}}")
+        hidden = ' visibility="hidden"' if number + 1 < len(bodies) else ""
+        animation = f"{name} {_n(whole)}s step-end infinite"
+        parts.append(f'<g class="av-page"{hidden} style="animation:{animation}">')
+        parts.extend(body)
+        parts.append("</g>")
+        begin = end
+    parts.insert(0, f"<style>{''.join(rules)}</style>")
+    return _document(parts, wide, high, strip.title, strip.words, theme)
+
+
 def stylesheet() -> str:
     """What styles live drawings inside of an element with the class av-light or av-dark.
 
@@ -130,6 +172,14 @@ def _frames(strip: Strip) -> tuple[list[str], float, float]:
     rows = math.ceil(len(drawn) / columns)
     wide, high = columns * (cell_wide + MARGIN), rows * (cell_high + MARGIN)
     return parts, *_below(parts, strip.frames[-1], wide, high + MARGIN)
+
+
+def _paged(strip: Strip) -> tuple[list[list[str]], float, float]:
+    """The parts of each frame, and the room of the largest, in whose middle the others stand."""
+    drawn = [_body(frame) for frame in strip.frames]
+    wide = max(wide for _, wide, _ in drawn)
+    high = max(high for _, _, high in drawn)
+    return [[_group((wide - own) / 2, 0), *body, "</g>"] for body, own, _ in drawn], wide, high
 
 
 def _group(x: float, y: float) -> str:

@@ -93,6 +93,7 @@ FLOORS = {  # a module imports only from floors below its own
     "diagnosis.view": 5,
     "diagnosis.facts": 6,
     "diagnosis.cases": 7,
+    "decks": 5,
     "show": 6,
     "plots": 7,
     "finite_differences.error_figure": 8,
@@ -140,7 +141,8 @@ FLOORS = {  # a module imports only from floors below its own
     "widgets.folded_stage": 8,
     "widgets.folded_states": 10,
     "widgets.folded_page": 11,
-    "widgets.explorer": 12,
+    "widgets.embedding": 12,
+    "widgets.explorer": 13,
     "__init__": 10,
 }
 # Data that shows itself reaches up, and only when it is shown.
@@ -203,6 +205,7 @@ AT_ONCE = {  # by which modules, at the top: what costs time is loaded where it 
     "graphviz": set(),
     "typst": set(),
     "IPython": set(),
+    "PIL": set(),
     "sympy": {"formulas.arrays", "formulas.rules", "formulas.symbolic", "formulas.writing"},
     "matplotlib": {
         "descents.walk_figures",
@@ -218,8 +221,9 @@ INSIDE = {  # by which modules, inside functions
     "ipywidgets": set(),
     "wasmtime": {"layout"},
     "graphviz": {"dot"},
-    "typst": {"show"},
+    "typst": {"decks"},
     "IPython": set(),
+    "PIL": {"decks"},
     "sympy": {"exercises.answers"},
     "matplotlib": set(),
 }

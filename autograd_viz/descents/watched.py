@@ -306,7 +306,8 @@ def _controls(
     play = ipywidgets.Play(
         value=steps, min=0, max=steps, interval=PACE, tooltip="play the steps", show_repeat=False
     )
-    play.observe(lambda change: _from_the_start(play, change), "playing")
+    # "_playing" in ipywidgets 7, which Colab has.
+    play.observe(lambda change: _from_the_start(play, change), ["playing", "_playing"])
     # Between the two in the page itself, so that a step does not wait for the other's answer.
     ipywidgets.jslink((play, "value"), (slider, "value"))
     controls: dict[str, Any] = {"step": slider, "play": play}

@@ -55,6 +55,9 @@ def check(exercise: str, /, **answers: Any) -> Verdict:
 def hint(exercise: str, /) -> Hint:
     """Give a hint to an exercise; each further call gives the next one, and says more.
 
+    Args:
+        exercise: its number, as its heading says: "4.4".
+
     Raises:
         ValueError: there is no such exercise.
 
@@ -70,6 +73,9 @@ def hint(exercise: str, /) -> Hint:
 
 def solution(exercise: str, /) -> Solution:
     """Show a solution of an exercise, and why it is right.
+
+    Args:
+        exercise: its number, as its heading says: "4.4".
 
     Raises:
         ValueError: there is no such exercise.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib
@@ -16,6 +17,8 @@ from autograd_viz.text import clean
 MOST_NAMES = 40  # that fit below the axis
 LONGEST_NAME = 26  # characters
 FEW = 16  # elements, whose spread would say nothing
+ROOM = 4  # powers of ten below the least norm, for the elements
+Spread = tuple[int, float, float]  # place of an entry, and two powers of ten
 # What has no place on a logarithmic scale, in rows of its own: below the numbers and above them.
 BELOW = {"zero": "all zero", "None": "None", "frozen": "None (frozen)", "no values": "no values"}
 ABOVE = {"inf": "inf", "NaN": "NaN"}
@@ -33,8 +36,9 @@ def flow_plot(flow: GradientFlow, theme: Theme) -> Plot:
     with matplotlib.rc_context(plots.SETTINGS):
         figure: Any = Figure(figsize=(width, 8), layout="constrained", facecolor=colour["paper"])
         axes = figure.add_subplot()
-        rows = _rows(axes, entries)
-        _spreads(axes, entries, colour)
+        spreads = _spreads(entries)
+        rows = _rows(axes, entries, spreads)
+        _bars(axes, entries, spreads, colour)
         _series(axes, entries, colour)
         _outstanding(axes, entries, rows, colour)
         step = max(1, math.ceil(len(entries) / MOST_NAMES))
@@ -55,10 +59,14 @@ def flow_plot(flow: GradientFlow, theme: Theme) -> Plot:
         return Plot(flow.title, flow.words, plots.svg_of(figure, theme))
 
 
-def _rows(axes: Any, entries: tuple[Entry, ...]) -> dict[str, float]:
+def _known(entries: Iterable[Entry]) -> list[float]:
+    """The norms that have a place on the scale."""
+    return [math.log10(entry.norm) for entry in entries if entry.state == "flows" and entry.norm]
+
+
+def _rows(axes: Any, entries: tuple[Entry, ...], spreads: Sequence[Spread]) -> dict[str, float]:
     """Set the vertical axis, in powers of ten; return where the rows of their own are."""
-    known = [math.log10(entry.norm) for entry in entries if entry.state == "flows" and entry.norm]
-    known += [end for entry in entries for end in _spread(entry)]
+    known = [*_known(entries), *(end for _, *ends in spreads for end in ends)]
     low, high = math.floor(min(known, default=0)), math.ceil(max(known, default=0))
     high = max(high, low + 1)
     apart = (high - low) / 9
@@ -75,20 +83,27 @@ def _rows(axes: Any, entries: tuple[Entry, ...]) -> dict[str, float]:
     return rows
 
 
-def _spread(entry: Entry) -> tuple[float, ...]:
-    """Between which powers of ten the middle 80 % of the elements are, if they are not few."""
-    if sum(count for _, count in entry.quarters) < FEW:
-        return ()
-    ends = entry.magnitude(0.1), entry.magnitude(0.9)
-    return tuple(math.log10(end) for end in ends if end)
+def _spreads(entries: tuple[Entry, ...]) -> list[Spread]:
+    """Where there are not few elements: between which powers of ten the middle 80 % of them are.
+
+    What lies far below all norms is cut off: mostly sums that are zero but for rounding, which
+    would press the norms together.
+    """
+    least = min(_known(entries), default=0.0) - ROOM
+    found = []
+    for place, entry in enumerate(entries):
+        low, high = entry.magnitude(0.1), entry.magnitude(0.9)
+        if low and high and sum(count for _, count in entry.quarters) >= FEW:
+            found.append((place, max(math.log10(low), least), max(math.log10(high), least)))
+    return found
 
 
-def _spreads(axes: Any, entries: tuple[Entry, ...], colour: dict[str, str]) -> None:
+def _bars(
+    axes: Any, entries: tuple[Entry, ...], spreads: Sequence[Spread], colour: dict[str, str]
+) -> None:
     """Draw how large the single elements are, behind the norms."""
-    ends = [(place, *_spread(entry)) for place, entry in enumerate(entries)]
-    bars = [each for each in ends if len(each) == 3]
-    if bars:
-        axes.vlines(*zip(*bars, strict=True), color=colour["ink"], alpha=0.25,
+    if spreads:
+        axes.vlines(*zip(*spreads, strict=True), color=colour["ink"], alpha=0.25,
                     linewidth=9 if len(entries) <= 60 else 4,
                     label="single elements: the middle 80 % of |g|")  # fmt: skip
 

@@ -11,10 +11,10 @@ import anywidget
 import traitlets
 from traitlets import TraitError
 
-from autograd_viz import functions_view, show
+from autograd_viz import decks, functions_view, show
 from autograd_viz.backward import recorded_from
 from autograd_viz.networks.folding import Folded
-from autograd_viz.picture import Picture
+from autograd_viz.picture import Picture, strip
 from autograd_viz.programs.forward import Program
 from autograd_viz.widgets import page
 from autograd_viz.widgets.controls import beginning, checked, tick_of
@@ -187,8 +187,12 @@ class Explorer(anywidget.AnyWidget):
         """The scene of the current state."""
         return self._states.scenes[self.state["scene"]]
 
-    def snapshot(self) -> Picture:
-        """Return the static picture of the view, the step and the inputs as they are now."""
+    def snapshot(self, step: int | None = None) -> Picture:
+        """Return the static picture of the view and the inputs as they are now, at a step.
+
+        Args:
+            step: from 1; without one the present step.
+        """
         view = _view(self.scene, self.view)
         frames = len(view["frames"])
         note = ""
@@ -199,21 +203,29 @@ class Explorer(anywidget.AnyWidget):
             self._good,
             [name for name in self.opened if name in self.scene["opened"]],
             view["name"],
-            min(self.step, frames),
+            min(self.step if step is None else step, frames),
             frames,
             "\n".join(filter(None, (note, self.state["words"]))),
         )
 
-    def save(self, path: str | Path, limit: int = 1_000_000) -> Path:
-        """Write a page that needs no Python (.html) or the picture (.svg, .pdf, .png).
+    def save(self, path: str | Path, limit: int = 1_000_000, **options: Any) -> Path:
+        """Write a page that needs no Python (.html), the picture (.png), or all steps of the view.
+
+        All steps: `.pdf` (a page each), `.gif`, `.svg` (it moves), or a folder such as "frames/".
 
         Args:
-            path: the file, whose ending names the format.
+            path: the file, whose ending names the format, or the folder.
             limit: bytes that a page may take, as for `save_html`.
+            options: `seconds` and `numbered`, as for `autograd_viz.decks.save`.
         """
-        if Path(path).suffix.lower() in (".html", ".htm"):
+        ending = Path(path).suffix.lower()
+        if ending in (".html", ".htm"):
             return self.save_html(path, limit)
-        return show.save(self.snapshot(), path)
+        if ending == ".png":
+            return show.save(self.snapshot(), path)
+        count = len(_view(self.scene, self.view)["frames"])
+        frames = [self.snapshot(step) for step in range(1, count + 1)]
+        return decks.save(strip(frames[0].title.partition(":")[0], frames), path, **options)
 
     def save_html(self, path: str | Path, limit: int = 1_000_000) -> Path:
         """Write one self-contained file with all points of the sliders' grid, and return its path.

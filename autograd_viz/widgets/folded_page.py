@@ -26,14 +26,30 @@ def packed_folded(
     opened: Sequence[str],
     limit: int,
 ) -> str:
-    """Return the page of a folded graph: as it is now, and what clicks lead to, nearest first.
+    """Return the page of a folded graph, as `folded_data` fills it."""
+    bare = len(page.page({}, states.title).encode())
+    data = folded_data(states, inputs=inputs, step=step, opened=opened, limit=limit, taken=bare)
+    return page.page(data, states.title)
+
+
+def folded_data(
+    states: FoldedStates,
+    *,
+    inputs: Mapping[str, Value],
+    step: int,
+    opened: Sequence[str],
+    limit: int,
+    taken: int = 0,
+) -> Json:
+    """Return what a page shows: the graph as it is now, and what clicks lead to, nearest first.
 
     Args:
         states: the states of the graph.
         inputs: what is hidden.
         step: the step that it begins with.
         opened: what is open at the beginning.
-        limit: bytes that the page may take.
+        limit: bytes of JSON that may be taken.
+        taken: bytes that are taken already.
 
     Raises:
         ValueError: it would be larger with one picture alone.
@@ -47,7 +63,7 @@ def packed_folded(
     }
     scenes: list[Json] = []
     grids: dict[Opened, list[tuple[str, Json]]] = {}
-    taken = len(_page(states, begin, scenes, grids).encode())
+    taken += len(page.as_json(_data(states, begin, scenes, grids)).encode())
     for wanted, tick in _wanted(states, tuple(opened), tick_of(states.controls, inputs)):
         state = states.at(inputs_of(states.controls, tick), wanted).state
         if state is None:
@@ -66,7 +82,7 @@ def packed_folded(
         taken += size
         scenes.append(scene)
         grids.setdefault(wanted, []).append((tick, state))
-    return _page(states, begin, scenes, grids)
+    return _data(states, begin, scenes, grids)
 
 
 def _wanted(states: FoldedStates, opened: Opened, tick: str) -> Iterator[tuple[Opened, str]]:
@@ -89,20 +105,19 @@ def _wanted(states: FoldedStates, opened: Opened, tick: str) -> Iterator[tuple[O
             yield from ((opened, other) for other in others if other != tick)
 
 
-def _page(
+def _data(
     states: FoldedStates,
     begin: Json,
     scenes: Sequence[Json],
     grids: Mapping[Opened, Sequence[tuple[str, Json]]],
-) -> str:
+) -> Json:
     strings: dict[str, int] = {}
     packed = [page.grid(opened, some, strings) for opened, some in grids.items()]
     names = {detail["title"]: None for scene in scenes for detail in scene["details"].values()}
-    data = {
+    return {
         "scenes": list(scenes),
         **begin,
         "grids": packed,
         "strings": list(strings),
         "names": [name for name in states.listed() if name in names],
     }
-    return page.page(data, states.title)

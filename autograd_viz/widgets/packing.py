@@ -45,7 +45,8 @@ def packed(
     Raises:
         ValueError: the page would be larger.
     """
-    sets = _opened_sets(states, inputs, tuple(opened))
+    states = states.copied()  # the widget's own scenes are not to be forgotten for those of a page
+    sets = opened_sets(states, inputs, tuple(opened))
     needed = _needed(sets, tuple(opened))
     begin = {"inputs": dict(inputs), "step": step, "view": view, "opened": list(opened)}
     points = math.prod(map(count_of, states.controls))
@@ -56,7 +57,7 @@ def packed(
         for some in (sets, needed):
             if some is sets and _size(states, sets, begin, points).of(points) > SLACK * limit:
                 continue
-            html = _page(states, some, begin, _ticks(states.controls))
+            html = _page(states, some, begin, ticks_of(states.controls))
             length = len(html.encode())
             if length <= limit:
                 return html
@@ -77,7 +78,7 @@ class _Size(NamedTuple):
         return _Size(self.base, max(length - self.base, 0) / points)
 
 
-def _opened_sets(states: States, inputs: Mapping[str, Value], opened: Opened) -> tuple[Opened, ...]:
+def opened_sets(states: States, inputs: Mapping[str, Value], opened: Opened) -> tuple[Opened, ...]:
     """Nothing opened, what is opened now, and each variable opened alone."""
     scene = states.scene_at(inputs)
     single = [(name,) for name in openable(scene)] if scene else []
@@ -89,22 +90,38 @@ def _needed(sets: Sequence[Opened], opened: Opened) -> tuple[Opened, ...]:
     return tuple(sets[: 3 if opened and len(opened) > 1 else 2])
 
 
-def _ticks(controls: Sequence[Control]) -> Iterator[str]:
+def ticks_of(controls: Sequence[Control]) -> Iterator[str]:
+    """All ticks of the grid."""
     for positions in itertools.product(*(range(count_of(one)) for one in controls)):
         yield "|".join(map(str, positions))
 
 
 def _page(states: States, sets: Sequence[Opened], begin: Json, ticks: Iterable[str]) -> str:
-    return page.page(_data(states, sets, begin, ticks), states.title)
+    return page.page(data(states, sets, begin, ticks, states.controls), states.title)
 
 
-def _data(states: States, sets: Sequence[Opened], begin: Json, ticks: Iterable[str]) -> Json:
+def data(
+    states: States,
+    sets: Sequence[Opened],
+    begin: Json,
+    ticks: Iterable[str],
+    controls: Sequence[Control],
+) -> Json:
+    """What `Data` in explorer.js describes: the states at some ticks of the controls' grid.
+
+    Args:
+        states: where they come from.
+        sets: of opened variables, for each of which there are states.
+        begin: the inputs, step, view and opened variables that the page begins with.
+        ticks: of the grid.
+        controls: the states' own, or some with fewer positions.
+    """
     strings: dict[str, int] = {}
     found: dict[Opened, list[tuple[str, Json]]] = {opened: [] for opened in sets}
     errors: dict[Opened, dict[str, Json]] = {opened: {} for opened in sets}
     scenes: dict[int, Json] = {}
     for tick in ticks:
-        inputs = inputs_of(states.controls, tick)
+        inputs = inputs_of(controls, tick)
         for opened in sets:
             entry = states.at(inputs, opened)
             if entry.state is not None:
@@ -116,7 +133,7 @@ def _data(states: States, sets: Sequence[Opened], begin: Json, ticks: Iterable[s
     columns = page.columns(state for states_ in found.values() for _, state in states_)
     return {
         "scenes": list(scenes.values()),
-        "controls": [control.json for control in states.controls],
+        "controls": [control.json for control in controls],
         **begin,
         "grids": [
             page.grid(opened, found[opened], strings, errors[opened], columns) for opened in sets

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import html
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,9 +32,29 @@ def script() -> str:
     return (STATIC / "explorer.js").read_text(encoding="utf-8")
 
 
+def classic_script(name: str) -> str:
+    """The same as a classic script: its `render` and `staticModel` are in `window.<name>`.
+
+    A page opened from a disk may load a script that lies beside it, but no module.
+    """
+    code = re.sub(r"^export default .*$", "", script(), flags=re.MULTILINE)
+    code = re.sub(r"^export (?=function )", "", code, flags=re.MULTILINE)
+    return f'(() => {{\n"use strict";\n{code}\nwindow.{name} = {{ render, staticModel }};\n}})();\n'
+
+
 def style() -> str:
     """The Explorer's CSS, with the colours of the pictures."""
     return f"{svg.stylesheet()}\n{(STATIC / 'explorer.css').read_text(encoding='utf-8')}"
+
+
+def compressed(data: Mapping[str, Any]) -> str:
+    """The data as base64 of gzip of JSON, a tenth of its size; `DecompressionStream` reads it.
+
+    >>> gzip.decompress(base64.b64decode(compressed({"step": 1})))
+    b'{"step":1}'
+    """
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def page(data: Mapping[str, Any], title: str) -> str:

@@ -75,7 +75,10 @@ def _step(most: float, wanted: list[float], whole: bool) -> float:
 
 
 def _nice(most: float, whole: bool) -> Iterator[float]:
-    """Yield 1, 2, 2.5 and 5 times powers of ten, from `most` down to about a tenth of it."""
+    """Yield 1, 2, 2.5 and 5 times powers of ten, from `most` down to a fifteenth of it.
+
+    With smaller ones a slider would have more positions than anybody can tell apart.
+    """
     exponent = math.floor(math.log10(most))
     if whole and most < 1:
         yield 1.0
@@ -83,7 +86,7 @@ def _nice(most: float, whole: bool) -> Iterator[float]:
     for power in (exponent, exponent - 1):
         for digit in (5.0, 2.5, 2.0, 1.0):
             step = float(f"{digit}e{power}")
-            if step <= most * (1 + 1e-9) and not (whole and step != int(step)):
+            if most / 15 <= step <= most * (1 + 1e-9) and not (whole and step != int(step)):
                 yield step
 
 

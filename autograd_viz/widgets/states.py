@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -93,6 +94,13 @@ class States:
             self._first = program(shown, **given)
         self._latest = (tick_of(self.controls, {}), self._first)
         self._stage(self._first, ())
+
+    def copied(self) -> States:
+        """The same function and what is known of it; what the copy forgets, this one does not."""
+        made = copy.copy(self)
+        made.scenes, made._known = dict(self.scenes), {}
+        made._forms = [replace(form, stages=dict(form.stages)) for form in self._forms]
+        return made
 
     # What is shown
 

@@ -13,6 +13,8 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
+from tests.notebooks.slide_types import arranged
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 # Without the versions, which differ between readers' machines and would show up in every diff.
@@ -33,7 +35,7 @@ INSTALL = f"""\
 from importlib.util import find_spec
 
 if not find_spec("autograd_viz"):
-    %pip install --quiet git+https://github.com/{REPOSITORY}"""
+    %pip install --quiet torchviz git+https://github.com/{REPOSITORY}"""
 VOLATILE_CELL_METADATA = ("ExecuteTime", "collapsed", "execution", "scrolled")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -64,7 +66,7 @@ def badges(name: str) -> str:
 
 
 def complete(notebook: NotebookNode, name: str) -> None:
-    """Adds what each notebook has: badges below the title, the cell for Colab, slide types."""
+    """Adds what each notebook has: badges below the title, the cell for Colab, its slides."""
     first, *rest = notebook.cells
     title, _, text = first.source.partition("\n")
     if badges(name) not in text:
@@ -73,21 +75,18 @@ def complete(notebook: NotebookNode, name: str) -> None:
     if not any(cell.source == INSTALL for cell in rest):
         rest = [cell for cell in rest if "find_spec" not in cell.source]
         notebook.cells = [first, new_code_cell(INSTALL), *rest]
-    for cell in notebook.cells:
-        cell.metadata.setdefault("slideshow", {}).setdefault("slide_type", slide_type(cell))
-
-
-def slide_type(cell: NotebookNode) -> str:
-    """Returns where a cell stands among the slides, if nobody says otherwise: one idea a slide."""
-    if cell.cell_type == "code":
-        return "skip" if cell.source.startswith(("import ", INSTALL)) else "-"
-    return "slide" if cell.source.startswith(("# ", "## ")) else "subslide"
+    notebook.cells = arranged(notebook.cells)
 
 
 def refresh(path: Path) -> None:
     """Executes the notebook at `path` from top to bottom and stores it there with its outputs."""
     notebook = nbformat.read(path, as_version=4)
     execute(notebook, path.parent)
+    write(notebook, path)
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Stores the notebook without what differs from run to run."""
     path.write_text(nbformat.writes(normalise(notebook)) + "\n", encoding="utf-8")
 
 
@@ -150,6 +149,9 @@ def main(names: list[str]) -> None:
         complete(notebook, path.name)
         nbformat.write(notebook, path)
         refresh(path)
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells = arranged(notebook.cells)  # what fits depends on the outputs
+        write(notebook, path)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,11 @@ def test_one_path_alone(paths):
         paths.picture(frame=1)
 
 
+def test_one_path_alone_is_saved(paths, tmp_path):
+    saved = paths.save(tmp_path / "one.svg", path=1)
+    assert saved.read_text(encoding="utf-8") == paths.picture(path=1).svg
+
+
 def test_paths_through_the_same_variables_share_a_frame():
     a = leaf(3.0)
     d = a * a + a

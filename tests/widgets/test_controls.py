@@ -5,7 +5,7 @@ import ipywidgets
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autograd_viz.widgets.controls import (
@@ -48,6 +48,7 @@ def test_a_number_begins_a_slider_on_its_grid():
     )
 
 
+@example(0.6875)
 @given(st.floats(-1e6, 1e6).filter(lambda value: value == 0 or abs(value) > 1e-6))
 def test_every_number_lies_on_its_own_grid(value):
     made = one(value)

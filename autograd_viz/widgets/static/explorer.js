@@ -429,6 +429,23 @@ export function boxOf(scene, name) {
 }
 
 /**
+ * Where a presenter's remote leads, null for another slide. A widget that nobody has stepped yet
+ * shows its last step, and begins with the first.
+ *
+ * @param {string} key
+ * @param {number} step
+ * @param {number} count
+ * @param {boolean} begun whether it was stepped
+ */
+export function stepOfRemote(key, step, count, begun) {
+  const frame = frameOf(step, count);
+  if (key === "PageUp") return frame > 1 ? frame - 1 : null;
+  if (key !== "PageDown" || count === 1) return null;
+  if (frame < count) return frame + 1;
+  return begun ? null : 1;
+}
+
+/**
  * What a key does, null for nothing.
  *
  * @param {string} key
@@ -835,6 +852,10 @@ const SIZES = { least: 0.5, most: 3, factor: 1.15 };
 const AROUND = 330; // px of the window that a notebook's and our own controls take
 const SMALLEST = 0.75; // of a picture's own size; smaller, it could not be read from afar
 const PATIENCE = 10_000; // ms until a question counts as lost
+const BUSY =
+  "The kernel has not answered for 10 seconds: it is busy, or it has ended. Then run the cells again, from the first one.";
+const ENDED =
+  "The kernel that computed this has ended: run the cells again, from the first one. Steps, and values that were here before, still work.";
 const SETTLED = 600; // ms without a change, after which it is announced
 const NOTE_TIME = 8000; // ms
 const MOST_CACHED = 20_000;
@@ -847,6 +868,11 @@ const MOST_CACHED = 20_000;
  */
 export function fitting(high, room) {
   return Math.min(1, Math.max((room - AROUND) / high, SMALLEST));
+}
+
+/** Whether the page shows slides, made by jupyterlab-slideshow. */
+function presenting() {
+  return document.body.getAttribute("data-jp-deck-mode") === "presenting";
 }
 
 /**
@@ -922,6 +948,7 @@ export function render({ model, el }) {
   let speed = 1;
   let size = 1;
   let frame = 1;
+  let begun = false; // whether the view was stepped through, since it is shown
 
   // The page.
   const button = (/** @type {string} */ text, /** @type {string} */ label, /** @type {() => void} */ act, name = "") => {
@@ -1416,11 +1443,17 @@ export function render({ model, el }) {
     if (turn.paint && entry) paint(entry);
     if (turn.send) {
       const { seq, tick, opened, inputs } = turn.send;
-      model.send(/** @type {Ask} */ ({ type: "tick", seq, tick, opened, inputs }));
-      after("lost", PATIENCE, () => {
-        take(lost(queue));
-        showBusy();
-      });
+      const unanswered = (/** @type {string} */ text) => {
+        const next = lost(queue);
+        if (!next.send) showProblem({ line: null, text }); // until something is painted
+        take(next);
+      };
+      try {
+        model.send(/** @type {Ask} */ ({ type: "tick", seq, tick, opened, inputs }));
+        after("lost", PATIENCE, () => unanswered(BUSY));
+      } catch {
+        unanswered(ENDED); // JupyterLab throws where the kernel that knew this widget is gone
+      }
     } else if (queue.flight === null) stop("lost");
     showBusy();
   }
@@ -1492,6 +1525,7 @@ export function render({ model, el }) {
 
   /** @param {number} step */
   function setStep(step) {
+    begun = true;
     model.set("step", step);
     save();
   }
@@ -1522,6 +1556,7 @@ export function render({ model, el }) {
   function choose(name) {
     if (!name) return;
     setPlaying(false);
+    begun = false;
     model.set("view", name);
     save();
   }
@@ -1638,7 +1673,8 @@ export function render({ model, el }) {
 
   function showFull() {
     const on = document.fullscreenElement === root || root.classList.contains("is-maximised");
-    root.classList.toggle("is-full", on);
+    root.classList.toggle("is-slide", presenting());
+    root.classList.toggle("is-full", on || presenting());
     say(full, on ? "Leave" : "Full");
     put(full, "aria-label", on ? "Leave full screen (f)" : "Full screen (f)");
     put(full, "title", on ? "Leave full screen (f)" : "Full screen (f)");
@@ -1652,6 +1688,10 @@ export function render({ model, el }) {
     const action = keyAction(event.key, placeOf(target), modified);
     if (action === null) return;
     if (action === "close" && chosen === null && !root.classList.contains("is-maximised")) return;
+    const remote = event.key === "PageUp" || event.key === "PageDown";
+    if (remote && view && stepOfRemote(event.key, frame, view.view.frames.length, true) === null) {
+      return; // the page moves on
+    }
     event.preventDefault();
     event.stopPropagation();
     const all = scene?.views ?? [];
@@ -1670,6 +1710,39 @@ export function render({ model, el }) {
     } else choose(all[Number(action.slice(5)) - 1]?.name);
   }
 
+  /**
+   * On a slide, a presenter's remote steps the widget, wherever the focus is, before it turns to
+   * another slide.
+   *
+   * @param {KeyboardEvent} event
+   */
+  function onRemote(event) {
+    if (!presenting() || !view || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.key !== "PageUp" && event.key !== "PageDown") return;
+    const target = /** @type {Element} */ (event.target);
+    const inside = root.contains(target);
+    if (!inside && (target.closest("input, textarea, select, [contenteditable=true]") || !alone())) {
+      return;
+    }
+    const next = stepOfRemote(event.key, frame, view.view.frames.length, begun);
+    if (next === null) {
+      // The notebook hears no keys from inside of us.
+      if (inside) /** @type {HTMLElement | null} */ (el.closest(".jp-Cell"))?.focus();
+      return;
+    }
+    setPlaying(false);
+    setStep(next);
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }
+
+  /** Whether no other Explorer stands on the slide. */
+  function alone() {
+    const seen = { opacityProperty: true, visibilityProperty: true };
+    const all = [...document.querySelectorAll(".avx")].filter((one) => one.checkVisibility(seen));
+    return all.length === 1 && all[0] === root;
+  }
+
   // The theme: given, or JupyterLab's, or the reader's system's.
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const showTheme = () => {
@@ -1680,13 +1753,16 @@ export function render({ model, el }) {
     root.classList.toggle("av-dark", isDark);
     root.classList.toggle("av-light", !isDark);
   };
-  const watching = new MutationObserver(showTheme);
-  watching.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-theme"] });
+  const watching = new MutationObserver(() => (showTheme(), showFull()));
+  watching.observe(document.body, {
+    attributeFilter: ["data-jp-theme-light", "data-theme", "data-jp-deck-mode"],
+  });
   watching.observe(document.documentElement, { attributeFilter: ["data-theme"] });
   watching.observe(el, { attributeFilter: ["data-theme"] });
   dark.addEventListener("change", showTheme, listen);
 
   root.addEventListener("keydown", onKey, listen);
+  window.addEventListener("keydown", onRemote, { ...listen, capture: true }); // before JupyterLab
   // Else JupyterLab takes keys for its own: x cuts the cell, and arrows do not reach a slider. It
   // looks for this from the focused element upwards, but that element itself comes first.
   const ours = "data-lm-suppress-shortcuts";
