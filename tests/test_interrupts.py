@@ -56,7 +56,7 @@ def hooks():
 
 def press(delay):
     time.sleep(delay)
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)  # os.kill would end a process of Windows
 
 
 start = time.perf_counter()

@@ -21,8 +21,12 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TOP_LEVEL = {
     ".ci",
+    ".gitattributes",
+    ".github",
     ".gitignore",
+    ".pre-commit-config.yaml",
     "CHANGELOG.md",
+    "CITATION.cff",
     "CONTRIBUTING.md",
     "LICENSE",
     "LICENSE-TEXT",
@@ -30,22 +34,22 @@ TOP_LEVEL = {
     "README.md",
     "autograd_viz",
     "bench",
+    "deploy",
     "docs",
     "environment.yml",
     "notebooks",
+    "postBuild",
     "pyproject.toml",
     "requirements.txt",
     "tests",
 }
-# conda-forge's name for the same program
-PIP_NAMES = {"pytorch-cpu": "torch"}
 
 
 def pins(lines: list[str]) -> dict[str, str]:
     """Returns the version each line pins: {"torch": "2.13.0"} for ["torch==2.13.0", "# why"]."""
     found: dict[str, str] = {}
     for line in lines:
-        if line.strip() and not line.startswith(("#", "-e ")):
+        if line.strip() and not line.startswith(("#", "-")):
             name, version = line.split("==")
             found[canonicalize_name(name)] = version
     return found
@@ -77,13 +81,10 @@ def test_requirements_pin_each_dependency_within_its_range():
 
 
 def test_environment_has_what_notebooks_need_at_the_same_versions():
-    from_conda, pip = conda()
-    del from_conda["python"]
-    versions = {PIP_NAMES.get(name, name): version for name, version in from_conda.items()}
+    _, pip = conda()
     assert "-e ." in pip
     assert pins(pip).items() <= REQUIREMENTS.items()
-    assert [n for n, v in versions.items() if REQUIREMENTS[n] not in SpecifierSet(f"=={v}")] == []
-    assert versions.keys() | pins(pip).keys() == ranges("notebooks").keys()
+    assert pins(pip).keys() == ranges("notebooks").keys()
 
 
 def test_python_versions_agree():
