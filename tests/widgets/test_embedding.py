@@ -127,3 +127,19 @@ def test_the_classic_script_is_the_module(tmp_path):
     )
     assert isinstance(ran, subprocess.CompletedProcess)
     assert (ran.stdout, ran.stderr) == ("render,staticModel function\n", "")
+
+
+def test_a_folded_graph_holds_what_a_click_leads_to():
+    model = torch.nn.Sequential(
+        *(torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh()) for _ in range(12))
+    )
+    with av.record(model):
+        loss = model(torch.ones(1, 4)).sum()
+    w = av.step(loss, params=model)
+    data = data_of(embedded(w))
+    assert data["scenes"][0] == json.loads(json.dumps(w.scene))
+    further = [grid["opened"] for grid in data["grids"]]
+    assert further[0] == w.opened
+    assert any(set(w.opened) < set(opened) for opened in further[1:])
+    few = data_of(embedded(w, limit=20_000))
+    assert 1 <= len(few["scenes"]) < len(data["scenes"])
