@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -45,7 +46,7 @@ class Slip(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class Question(ABC):
     """One thing that is asked: a name in the call of `check`, and how its answer is judged."""
 
     name: str  # the keyword: "dw1"
@@ -61,9 +62,9 @@ class Question:
         except UnreadableError as error:
             return Finding("wrong", str(error))
 
+    @abstractmethod
     def judged(self, answer: Any) -> Finding:
         """Judge an answer that may raise UnfinishedError or UnreadableError."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from autograd_viz.model import Graph
 from autograd_viz.networks.calls import Call, guessed_calls
 from autograd_viz.networks.groups import Group, groups_of
 from autograd_viz.nodes import Outline, outline_of
+
+if TYPE_CHECKING:
+    from torch.nn import Module
 
 VIEWS = {  # functions that only look at the same numbers in another shape or order
     "AliasBackward0", "CloneBackward0", "DetachBackward0", "ExpandBackward0", "PermuteBackward0",
@@ -141,8 +144,8 @@ def _calls(graph: Graph, outline: Outline) -> tuple[Sequence[Call], bool]:
     ], False
 
 
-def _kinds(module: object) -> dict[str, str]:
-    return {name: type(each).__name__ for name, each in module.named_modules()}  # type: ignore[attr-defined]
+def _kinds(module: Module) -> dict[str, str]:
+    return {name: type(each).__name__ for name, each in module.named_modules()}
 
 
 def _users(outline: Outline) -> Iterator[tuple[int, int]]:
