@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,17 @@ def capture(
         slots = tuple(Slot(walk.index[edge.node], edge.output_nr) for edge in edges)
         small = len(walk.functions) <= SMALL_GRAPH
         saved = [saved_by(function) for function in walk.functions] if small else []
-        labels, values = _labels(walk, saved, naming.collect(frame, names, params))
+        tensors: dict[Slot, Tensor] = {}
+        given = _named(naming.given(names), walk, tensors)
+        # A module keeps its parameters' names, and to read them takes longer than the walk.
+        module = params if isinstance(params, torch.nn.Module) else None
+        mapped = {} if module else _named(naming.parameters(params), walk, tensors)
+        held = _named(naming.of_caller(frame), walk, tensors)
+        values = _values(walk, saved, tensors)
+
+    def labels() -> dict[Slot, str]:
+        return {**held, **mapped, **_named(naming.parameters(module), walk, {}), **given}
+
     nodes, modules = Nodes(walk, edges, saved, labels), calls.modules_of(params)
     return Graph(nodes, Edges(walk), slots, values, modules), walk, saved
 
@@ -144,13 +155,11 @@ def _why_no_graph(tensor: Tensor) -> str:
     )
 
 
-def _labels(
-    walk: Walk, saved: Sequence[Saved], named: Iterable[tuple[str, Tensor]]
-) -> tuple[dict[Slot, str], dict[Slot, Tensor]]:
-    """Which slot has which name, and copies of the small tensors among them."""
-    labels: dict[Slot, str] = {}
-    tensors: dict[Slot, Tensor] = {}
-    leaves = {id(leaf): position for position, leaf in walk.leaves.items()}
+def _named(
+    named: Iterable[tuple[str, Tensor]], walk: Walk, tensors: dict[Slot, Tensor]
+) -> dict[Slot, str]:
+    """The names of what is in the graph; where there are two, the first. Adds to `tensors`."""
+    names: dict[Slot, str] = {}
     for name, tensor in named:
         if not tensor.requires_grad:
             continue
@@ -158,14 +167,20 @@ def _labels(
             function = tensor.grad_fn
         except RuntimeError:  # a view made under no_grad, whose base was changed in place since
             continue
-        position = leaves.get(id(tensor)) if function is None else walk.index.get(function)
+        position = walk.leaf_ids.get(id(tensor)) if function is None else walk.index.get(function)
         if position is not None:
             slot = Slot(position, tensor.output_nr)
-            if slot not in labels:
-                labels[slot], tensors[slot] = name, tensor
-    for position, leaf in walk.leaves.items():
-        tensors.setdefault(Slot(position, 0), leaf)
-    for slot, tensor in recovered(walk, saved):
-        tensors.setdefault(slot, tensor)
+            names.setdefault(slot, name)
+            tensors.setdefault(slot, tensor)
+    return names
+
+
+def _values(walk: Walk, saved: Sequence[Saved], named: Mapping[Slot, Tensor]) -> dict[Slot, Tensor]:
+    """Copies of the small tensors among the named ones, the leaves and what was saved."""
+    leaves = ((Slot(position, 0), leaf) for position, leaf in walk.leaves.items())
+    values: dict[Slot, Tensor] = {}
     with torch.no_grad():
-        return labels, {slot: t.clone() for slot, t in tensors.items() if is_small(t)}
+        for slot, tensor in chain(named.items(), leaves, recovered(walk, saved)):
+            if slot not in values and is_small(tensor):
+                values[slot] = tensor.clone()
+    return values

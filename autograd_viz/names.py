@@ -34,6 +34,13 @@ def collect(
     that begin with an underscore are left out, since IPython keeps its history in them, and what
     is no name, as pytest's @py_assert1.
     """
+    yield from given(names)
+    yield from parameters(params)
+    yield from of_caller(frame)
+
+
+def given(names: Mapping[str, Tensor] | None) -> Iterator[tuple[str, Tensor]]:
+    """The reader's own names."""
     if not isinstance(names, Mapping | None):
         raise TypeError(
             f"names is a {type(names).__name__}; give a dictionary from name to tensor: "
@@ -46,7 +53,10 @@ def collect(
                 f'give names={{"{name}": tensor}}'
             )
         yield str(name), tensor
-    yield from _parameters(params)
+
+
+def of_caller(frame: FrameType | None) -> Iterator[tuple[str, Tensor]]:
+    """The caller's variables that hold tensors."""
     for name, value in _scope(frame).items():
         if is_tensor(value) and _is_name(name):
             yield name, value
@@ -55,10 +65,8 @@ def collect(
 def _scope(frame: FrameType | None) -> dict[str, Any]:
     if frame is None:
         return {}
-    scope = dict(frame.f_locals)
-    for name, value in list(frame.f_globals.items()):
-        scope.setdefault(name, value)
-    return scope
+    inner = frame.f_locals
+    return {**inner, **frame.f_globals, **inner}  # twice: first for their order, then to win
 
 
 def _is_name(name: str) -> bool:
@@ -75,9 +83,10 @@ def is_tensor(value: object) -> bool:
     return issubclass(type(value), Tensor)
 
 
-def _parameters(
+def parameters(
     params: torch.nn.Module | Mapping[str, Tensor] | None,
 ) -> Iterator[tuple[str, Tensor]]:
+    """The parameters with their dotted names."""
     if params is None:
         return
     if isinstance(params, torch.nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from graphlib import TopologicalSorter
@@ -30,7 +30,7 @@ def nodes_of(
     """The nodes of a walk, with what is known of their inputs; who asks keeps the outputs."""
     small = len(walk.functions) <= SMALL_GRAPH
     saved = [saved_by(function) for function in walk.functions] if small else []
-    return Nodes(walk, (), saved, labels, inputs)
+    return Nodes(walk, (), saved, lambda: labels, inputs)
 
 
 class Nodes(Sequence[Node]):
@@ -41,7 +41,7 @@ class Nodes(Sequence[Node]):
         walk: Walk,
         edges: Sequence[GradientEdge],
         saved: Sequence[Saved],
-        labels: Mapping[Slot, str],
+        labels: Callable[[], Mapping[Slot, str]],
         inputs: Mapping[int, InputFacts] | None = None,
     ) -> None:
         self._walk = walk
@@ -52,10 +52,16 @@ class Nodes(Sequence[Node]):
             for position, values in enumerate(saved)
             if has_constants(walk.functions[position], walk.nexts[position])
         }
-        self._labels: dict[int, dict[int, str]] = defaultdict(dict)
-        for slot, label in labels.items():
-            self._labels[slot.node][slot.output_nr] = label
+        self._labelled = labels
         self._made: dict[int, Node] = {}
+
+    @cached_property
+    def _labels(self) -> Mapping[int, Mapping[int, str]]:
+        """The label of each output that has one, by node and output."""
+        labels: dict[int, dict[int, str]] = defaultdict(dict)
+        for slot, label in sorted(self._labelled().items()):
+            labels[slot.node][slot.output_nr] = label
+        return labels
 
     def __len__(self) -> int:
         return len(self._walk.functions)

@@ -28,7 +28,7 @@ from torch.autograd.graph import Node
 
 NextFunctions = tuple[tuple[Node | None, int], ...]
 _KEY = "autograd_viz.release"  # in Node.metadata
-_SAFE = 1_000  # nodes: a smaller graph is left as it is; 2,400 levels fit into 512 KB
+SAFE = 1_000  # nodes: a graph of no more is left as it is; 2,400 levels fit into 512 KB
 _SPAN = 100  # levels from guard to guard, 20 KB of stack
 
 
@@ -61,7 +61,7 @@ def protect(
     >>> sum("autograd_viz.release" in node.metadata for node in functions)
     21
     """
-    if len(functions) <= _SAFE:
+    if len(functions) <= SAFE:
         return
     # A guard says that all below its node was walked and protected once. The roots get one too.
     guarded = set(roots)

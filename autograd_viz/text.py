@@ -58,9 +58,10 @@ def has_numbers(tensor: Tensor) -> bool:
     """
     import torch  # only where a tensor is at hand, so torch is loaded already
 
-    modes = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
-    if any(type(mode).__name__ == "FakeTensorMode" for mode in modes):
-        return False
+    if torch._C._len_torch_dispatch_stack():  # most often 0, and each number asks
+        modes = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
+        if any(type(mode).__name__ == "FakeTensorMode" for mode in modes):
+            return False
     if tensor.is_nested:
         return not tensor.is_meta
     dispatch = type(tensor).__torch_dispatch__

@@ -14,8 +14,9 @@ from torch.autograd.graph import Node
 
 from autograd_viz.interrupts import interrupts_held
 from autograd_viz.progress import progress
-from autograd_viz.release import NextFunctions, protect
+from autograd_viz.release import SAFE, NextFunctions, protect
 
+_ACCUMULATOR: type[Node] = vars(torch._C._functions)["AccumulateGrad"]
 CHUNK = 50_000  # nodes that are walked at once; between chunks the reader is told
 
 
@@ -47,6 +48,11 @@ class Walk:
         """The leaf of each AccumulateGrad node, by its position."""
         return {place: self.functions[place].variable for place in self.accumulators}  # type: ignore[attr-defined]
 
+    @cached_property
+    def leaf_ids(self) -> dict[int, int]:
+        """The position of each leaf, by its `id()`."""
+        return {id(leaf): position for position, leaf in self.leaves.items()}
+
 
 def walk_from(roots: Sequence[Node]) -> Walk:
     """Walk `next_functions` breadth first, without recursion.
@@ -54,38 +60,39 @@ def walk_from(roots: Sequence[Node]) -> Walk:
     Garbage collection is paused: each new wrapper counts as an allocation, and the collector's
     passes over the growing graph cost more than the walk.
     """
-    functions: list[Node] = []
-    nexts: list[NextFunctions] = []
-    index: dict[Node, int] = {}
-    # Ctrl-C is held, a second for a million nodes, or a deep graph were left unprotected.
-    with (
-        garbage_collection_paused(),
-        interrupts_held(),
-        progress("walking the graph") as advance,
-    ):
-        for root in roots:
-            if index.setdefault(root, len(functions)) == len(functions):
-                functions.append(root)
-                _extend(functions, nexts, index)
-                while len(nexts) < len(functions):
+    walk = Walk([], [], {})
+    with garbage_collection_paused():
+        if not _completed(walk, roots, SAFE):
+            # Ctrl-C is held, a second for a million nodes, or a deep graph were left unprotected.
+            with interrupts_held(), progress("walking the graph") as advance:
+                while not _completed(walk, roots, CHUNK):
                     advance(CHUNK)
-                    _extend(functions, nexts, index)
-        protect(functions, nexts, index, {index[root] for root in roots})
-    return Walk(functions, nexts, index)
+                tops = {walk.index[root] for root in roots}
+                protect(walk.functions, walk.nexts, walk.index, tops)
+    return walk
 
 
-def _extend(functions: list[Node], nexts: list[NextFunctions], index: dict[Node, int]) -> None:
-    """Go on with a walk by CHUNK nodes, or to its end."""
-    count = len(functions)
-    for position in range(len(nexts), len(nexts) + CHUNK):
-        if position == count:
-            return
-        following = functions[position].next_functions
-        nexts.append(following)
-        for function, _ in following:
-            if function is not None and index.setdefault(function, count) == count:
-                functions.append(function)
-                count += 1
+def _completed(walk: Walk, roots: Sequence[Node], most: int) -> bool:
+    """Go on with a walk, root after root, by so many nodes at most; say whether it is done."""
+    functions, nexts, index = walk.functions, walk.nexts, walk.index
+    end = len(nexts) + most
+    for root in roots:
+        count = len(functions)
+        if index.setdefault(root, count) == count:
+            functions.append(root)
+            count += 1
+        for position in range(len(nexts), end):
+            if position == count:
+                break
+            following = functions[position].next_functions
+            nexts.append(following)
+            for function, _ in following:
+                if function is not None and index.setdefault(function, count) == count:
+                    functions.append(function)
+                    count += 1
+        if len(nexts) < count:
+            return False
+    return True
 
 
 @contextmanager
@@ -102,7 +109,7 @@ def garbage_collection_paused() -> Iterator[None]:
 
 def is_accumulator(function: Node) -> bool:
     """Whether it is an AccumulateGrad node, which adds into the `.grad` of its leaf."""
-    return function.name() == "torch::autograd::AccumulateGrad"
+    return type(function) is _ACCUMULATOR
 
 
 def is_custom(function: Node) -> bool:

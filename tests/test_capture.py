@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import weakref
 from pathlib import Path
 
 import pytest
@@ -552,3 +553,25 @@ def test_a_million_nodes_are_walked_and_die_in_either_order():
         env={**os.environ, "TQDM_DISABLE": "1"},
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "alive\n", "")
+
+
+def test_several_outputs_are_made_safe_together():
+    x = torch.tensor(1.0, requires_grad=True)
+    outputs = [x, x]
+    for _ in range(700):  # neither needs a guard, both together do
+        outputs = [outputs[0].sin(), outputs[1].cos()]
+    graph = av.graph(outputs)
+    assert len(graph.nodes) == 1_401
+    assert [output.node for output in graph.outputs] == [0, 701]
+    assert all("autograd_viz.release" in output.grad_fn.metadata for output in outputs)
+
+
+def test_a_modules_names_are_read_when_asked_for_and_no_tensor_is_kept_alive():
+    model = torch.nn.Linear(2, 2)
+    cell = {"av": av, "model": model, "hidden": model(torch.ones(3, 2))}
+    alive = weakref.ref(cell["hidden"])
+    exec("graph = av.graph(hidden.sum(), params=model, names={'my bias': model.bias})", cell)
+    del cell["hidden"]
+    assert alive() is None
+    labels = [node.label for node in cell["graph"].nodes]
+    assert sorted(filter(None, labels)) == ["hidden", "my bias", "weight"]

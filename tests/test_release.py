@@ -478,7 +478,7 @@ def test_guards_prolong_no_life(seed: int, count: int, span: int) -> None:
     """After any deletion exactly the nodes below the remaining tensors are alive, at once."""
     draws = random.Random(seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(release, "_SAFE", 0)
+        patch.setattr(release, "SAFE", 0)
         patch.setattr(release, "_SPAN", span)
         tensors = build(draws, count)
         for tensor in draws.choices(tensors, k=3):
@@ -519,7 +519,7 @@ def longest_unguarded_path(nodes: list[Node]) -> int:
 
 def test_small_graph_is_left_alone() -> None:
     y = torch.tensor(1.0, requires_grad=True)
-    for _ in range(release._SAFE - 1):
+    for _ in range(release.SAFE - 1):
         y = y.sin()
     nodes = reachable([grad_fn(y)])
     protect(nodes)

@@ -176,7 +176,6 @@ def _nodes_of(found: Facts, walk: Walk | None) -> dict[int, Slot]:
     """Where in the graph the tensors of a run are."""
     if walk is None:
         return {}
-    leaves = {id(leaf): position for position, leaf in walk.leaves.items()}
     node_of: dict[int, Slot] = {}
     for place, tensor in enumerate(found.tensors):
         before = found.changed.get(place)
@@ -186,7 +185,7 @@ def _nodes_of(found: Facts, walk: Walk | None) -> dict[int, Slot]:
             continue
         else:
             function, output_nr = tensor.grad_fn, tensor.output_nr
-        position = leaves.get(id(tensor)) if function is None else walk.index.get(function)
+        position = walk.leaf_ids.get(id(tensor)) if function is None else walk.index.get(function)
         if position is not None:
             node_of[place] = Slot(position, output_nr)
     # Changed in place under no_grad a leaf has one node still, and the last value is what counts.
