@@ -15,7 +15,7 @@ from autograd_viz.capture import capture, captured_values, checked_outputs
 from autograd_viz.engines.protocol import engine_values
 from autograd_viz.errors import GradError, NotATensorError
 from autograd_viz.model import Graph, Trace
-from autograd_viz.recording import recorded_pass
+from autograd_viz.recording import ROOM, recorded_pass
 from autograd_viz.saved import Saved
 from autograd_viz.steps import Steps, local_derivatives
 from autograd_viz.walk import Walk, garbage_collection_paused
@@ -30,6 +30,7 @@ def trace(
     *,
     names: Mapping[str, Any] | None = None,
     params: torch.nn.Module | Mapping[str, Tensor] | None = None,
+    memory: float = ROOM,
 ) -> Trace:
     """Run one backward pass and return what happened, leaving everything as it was.
 
@@ -45,9 +46,13 @@ def trace(
             a value of another engine a number or an array.
         names: as for `graph`.
         params: as for `graph`.
+        memory: how many bytes of gradients are kept whole, 64 MB. The leaves' gradients and those
+            of at most 1,024 elements always are. For a further one stands a tensor on the meta
+            device whose `summary` tells its norm, least and largest element and their spread.
 
     Raises:
         NotATensorError, NoGraphError: as for `graph`.
+        TypeError: `memory` is not a number.
         GradError: `grad` is missing for an output of several elements, or does not fit.
         GraphFreedError: an earlier `backward()` has freed the graph.
         Exception: whatever a backward formula or a hook of yours raises.
@@ -61,7 +66,12 @@ def trace(
     >>> a.grad is None
     True
     """
-    return recorded_from(output, grad, sys._getframe(1), names, params, call="trace")
+    if not isinstance(memory, int | float):
+        raise TypeError(
+            f"memory is a {type(memory).__name__}; give a number of bytes: memory=2**30"
+        )
+    frame = sys._getframe(1)
+    return recorded_from(output, grad, frame, names, params, call="trace", memory=memory)
 
 
 def recorded_from(
@@ -71,6 +81,7 @@ def recorded_from(
     names: Mapping[str, Any] | None,
     params: torch.nn.Module | Mapping[str, Tensor] | None,
     call: str,
+    memory: float = ROOM,
 ) -> Trace:
     """Return the trace of what the reader gave; names come from `frame`."""
     values = None if naming.is_tensor(output) else engine_values(output)
@@ -80,7 +91,7 @@ def recorded_from(
         found = captured_values(values, frame, names)
         with garbage_collection_paused():
             return backward_pass.traced(found, grad)
-    return recorded(checked_outputs(output, call), grad, frame, names, params)
+    return recorded(checked_outputs(output, call), grad, frame, names, params, memory)
 
 
 def recorded(
@@ -89,12 +100,13 @@ def recorded(
     frame: FrameType,
     names: Mapping[str, Tensor] | None = None,
     params: torch.nn.Module | Mapping[str, Tensor] | None = None,
+    memory: float = ROOM,
 ) -> Trace:
     """Return the trace of checked outputs; names come from `frame`."""
     with torch.inference_mode(False):  # copies made in that mode would be of no use outside
         starts = starting_grads(outputs, grad)
         graph, walk, saved = capture(outputs, frame, names, params)
-        return traced(graph, walk, saved, outputs, starts, frame)
+        return traced(graph, walk, saved, outputs, starts, frame, memory)
 
 
 def traced(
@@ -104,10 +116,11 @@ def traced(
     outputs: Sequence[Tensor],
     starts: Sequence[Tensor],
     frame: FrameType | None,
+    memory: float = ROOM,
 ) -> Trace:
     """Run the engine over a graph that was captured before."""
     with torch.inference_mode(False):
-        events, leaf_grads = recorded_pass(walk, outputs, starts, frame)
+        events, leaf_grads = recorded_pass(walk, outputs, starts, frame, memory)
         steps = Steps(graph, walk, starts, events)
         with torch.no_grad():
             local = local_derivatives(graph, walk, saved, steps)

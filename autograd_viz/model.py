@@ -216,7 +216,10 @@ class Graph(Shown):
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One node's run in a backward pass. Tensors are copies; None is PyTorch's "no gradient"."""
+    """One node's run in a backward pass. Tensors are copies; None is PyTorch's "no gradient".
+
+    Where the pass had no room for a tensor, an `autograd_viz.summaries.Summarised` stands for it.
+    """
 
     node: int
     grad_outputs: tuple[Tensor | None, ...]  # what arrived, after the hooks on its way
@@ -469,7 +472,12 @@ class Variables(Shown):
 
 
 def summed(values: Sequence[Tensor]) -> Tensor:
-    """The sum from left to right, as the engine adds: what is sparse comes second."""
+    """The sum from left to right, as the engine adds: what is sparse comes second.
+
+    Where the numbers of one are not known, those of the sum are not.
+    """
+    if any(value.is_meta for value in values):
+        return values[0].to("meta")
     total = values[0]
     for value in values[1:]:
         total = value + total if total.is_sparse and not value.is_sparse else total + value

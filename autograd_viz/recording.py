@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -18,28 +19,36 @@ from autograd_viz.interrupts import interrupts_held
 from autograd_viz.progress import progress
 from autograd_viz.side_effects import contained
 from autograd_viz.steps import SCALAR_NODES, Event, Grads
+from autograd_viz.summaries import SMALL, Room
 from autograd_viz.walk import Walk, garbage_collection_paused
 
-COPIED = 1_024  # elements; a larger gradient is kept as it is, where nothing can change it
+ROOM = 2**26  # bytes of gradients that are kept whole, but for small ones and the leaves'
 
 LeafGrads = tuple[tuple[Tensor, Tensor | None], ...]
 
 
 def recorded_pass(
-    walk: Walk, outputs: Sequence[Tensor], starts: Sequence[Tensor], frame: FrameType | None
+    walk: Walk,
+    outputs: Sequence[Tensor],
+    starts: Sequence[Tensor],
+    frame: FrameType | None,
+    room: float = ROOM,
 ) -> tuple[list[Event], LeafGrads]:
     """Run the engine; return what each node got and sent, in its order, and the leaves' gradients.
 
     Nothing of the user's is changed, as far as tensors with `retain_grad()` are found from `frame`.
+    The leaves' gradients are kept whole; of others so many bytes, and then summaries.
     """
     large = len(walk.functions) > SCALAR_NODES and not walk.customs
     # Ctrl-C is held, so that it cannot strike between a hook and its removal.
     with garbage_collection_paused(), interrupts_held() as pressed:
-        kept: _Originals | _Copies = _Originals() if large else _Copies(bool(walk.customs))
+        kept: _Originals | _Copies = (
+            _Originals(walk, room) if large else _Copies(walk, room, bool(walk.customs))
+        )
         try:
             leaf_grads = _run(walk, outputs, starts, frame, kept, pressed)
         except _ChangedInPlaceError:
-            kept = _Copies(everything=True)
+            kept = _Copies(walk, room, everything=True)
             leaf_grads = _run(walk, outputs, starts, frame, kept, pressed)
     return kept.events, leaf_grads
 
@@ -60,11 +69,12 @@ def _run(
     hooks: list[Any] = []
 
     def ran(position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
-        keep(position, grad_inputs, grad_outputs)
         if not len(events) % chunk:
+            kept.let_go()  # before a node's own event: then its leaves' are not missing
             advance(chunk)
             if pressed:
                 raise KeyboardInterrupt
+        keep(position, grad_inputs, grad_outputs)
 
     def arrived(position: int, grad: Tensor) -> None:
         if not elsewhere():  # within a checkpoint, whose inner graph is not this one
@@ -105,6 +115,7 @@ def _run(
     finally:
         for hook in hooks:
             hook.remove()
+    kept.let_go()
     kept.check()
     seen = {event[0] for event in events}
     for position, grad in zip(accumulators, grads, strict=False):
@@ -122,14 +133,60 @@ class _ChangedInPlaceError(Exception):
     """A gradient that was kept, not copied, has been changed in place since."""
 
 
-class _Originals:
+class _Kept(ABC):
+    """What came by, in the engine's order, and the room for its numbers."""
+
+    def __init__(self, walk: Walk, room: float) -> None:
+        self.events: list[Event] = []
+        self._leaves = frozenset(walk.accumulators)
+        self._room = Room(room)
+        self._limit = room
+        self._seen = self._done = 0  # events whose size is known, and that were given their room
+        self._size = 0  # bytes that arrived, as if each needed memory of its own
+
+    def let_go(self) -> None:
+        """Put summaries in the place of numbers for which there is no room."""
+        for _, _, grad_outputs in self.events[self._seen :]:  # what is sent arrives somewhere
+            for tensor in grad_outputs:
+                if tensor is not None:
+                    self._size += tensor.numel() * tensor.itemsize
+        self._seen = len(self.events)
+        if self._size <= self._limit:
+            return
+        fresh = range(self._done, self._seen)
+        self._done = self._seen
+        for place in fresh:
+            position, _, grad_outputs = self.events[place]
+            if position in self._leaves:  # the pass returns it, so it stays in any case
+                for tensor in grad_outputs:
+                    if tensor is not None:
+                        self._room.takes(tensor)
+        for place in fresh:
+            position, sent, arrived = self.events[place]
+            self.events[place] = position, self._with_room(sent), self._with_room(arrived)
+
+    def _with_room(self, tensors: Grads) -> Grads:
+        found: list[Tensor | None] = []
+        for tensor in tensors:
+            kept = tensor if tensor is None else self._room.kept(tensor)
+            if tensor is not None and kept is not tensor:
+                self.forget(tensor)
+            found.append(kept)
+        return tuple(found)
+
+    @abstractmethod
+    def forget(self, tensor: Tensor) -> None:
+        """Hold a tensor no longer, for which a summary stands from now on."""
+
+
+class _Originals(_Kept):
     """The gradients themselves, of a large graph: to copy them takes as long as to compute them.
 
     They are the engine's own, and the engine lets them go.
     """
 
-    def __init__(self) -> None:
-        self.events: list[Event] = []
+    def __init__(self, walk: Walk, room: float) -> None:
+        super().__init__(walk, room)
         self._versions = 0  # the sum of all: a version only grows, so a change shows in the sum
 
     def ran(self, position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
@@ -147,6 +204,10 @@ class _Originals:
     def enters(self, position: int, grad_outputs: Grads) -> None:
         """Keep what a custom Function got: where there is one, everything is copied."""
         raise AssertionError("a graph with a custom Function needs copies")
+
+    def forget(self, tensor: Tensor) -> None:
+        """Hold a tensor no longer; if it has changed since it came, the sum is not right now."""
+        self._versions -= tensor._version
 
     def of(self, tensors: Grads) -> Grads:
         """The tensors themselves."""
@@ -166,10 +227,10 @@ class _Originals:
             raise _ChangedInPlaceError
 
 
-_Kept = tuple[Tensor, int, Tensor]  # the engine's, its version then, the copy
+_Copy = tuple[Tensor, int, Tensor]  # the engine's, its version then, the copy
 
 
-class _Copies:
+class _Copies(_Kept):
     """Copies of tensors, one for each tensor however often it is seen.
 
     The originals are held meanwhile, so that their ids stay theirs, and copied again when they
@@ -178,11 +239,12 @@ class _Copies:
     kept as it is: it is the engine's own, and the engine lets it go.
     """
 
-    def __init__(self, everything: bool) -> None:
+    def __init__(self, walk: Walk, room: float, everything: bool) -> None:
+        super().__init__(walk, room)
         self._everything = everything
-        self.events: list[Event] = []
         self._entered: dict[int, Grads] = {}
-        self._known: dict[int, _Kept] = {}
+        self._known: dict[int, _Copy] = {}
+        self._original: dict[int, int] = {}  # the id of a copy -> that of its original
 
     def enters(self, position: int, grad_outputs: Grads) -> None:
         """Keep what a custom Function got, before it can change it."""
@@ -190,8 +252,14 @@ class _Copies:
 
     def ran(self, position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
         """Keep what a node got and sent."""
-        before = self._entered.get(position) or self.of(grad_outputs)
+        before = self._entered.pop(position, None) or self.of(grad_outputs)
         self.events.append((position, self.of(grad_inputs), before))
+
+    def forget(self, tensor: Tensor) -> None:
+        """Hold a copy and its original no longer."""
+        known = self._known.pop(self._original.pop(id(tensor), 0), None)
+        if known is not None:
+            _check(known)
 
     def of(self, tensors: Sequence[Tensor | None]) -> Grads:
         """Copies of some tensors."""
@@ -206,19 +274,25 @@ class _Copies:
             copies.append(known[2])
         return tuple(copies)
 
-    def _new(self, tensor: Tensor, before: _Kept | None) -> _Kept:
+    def _new(self, tensor: Tensor, before: _Copy | None) -> _Copy:
         if before is not None and before[2] is tensor:
             raise _ChangedInPlaceError
-        large = tensor.numel() > COPIED and not self._everything
+        large = tensor.numel() > SMALL and not self._everything
         known = tensor, tensor._version, tensor if large else tensor.clone()
         self._known[id(tensor)] = known
+        self._original[id(known[2])] = id(tensor)
         return known
 
     def check(self) -> None:
         """Raise if a gradient that was kept has been changed since."""
-        for tensor, version, kept in self._known.values():
-            if kept is tensor and tensor._version != version:
-                raise _ChangedInPlaceError
+        for known in self._known.values():
+            _check(known)
+
+
+def _check(known: _Copy) -> None:
+    tensor, version, kept = known
+    if kept is tensor and tensor._version != version:
+        raise _ChangedInPlaceError
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from autograd_viz.summaries import Summary
+
 LONGEST = 40  # characters of a name that are shown
 FEW = 4  # elements of a tensor that are shown one by one
 
@@ -84,6 +86,9 @@ def summary(tensor: Tensor) -> list[str]:
     >>> summary(torch.arange(12.0).reshape(3, 4))
     ['3 × 4, norm 22.4944', 'min 0, max 11']
     """
+    kept = _kept(tensor)
+    if kept is not None:
+        return [f"{shape(tensor.shape)}, norm {number(kept.norm)}", _between(*kept[1:3])]
     if tensor.is_meta:
         return [shape(tensor.shape), "no values (meta)"]
     if tensor.is_nested:
@@ -126,7 +131,16 @@ def _extremes(values: Tensor) -> list[str]:
     nans = int(values.isnan().sum())
     if nans:
         return [f"{nans} of {values.numel()} are NaN"]
-    return [f"min {number(values.min().item())}, max {number(values.max().item())}"]
+    return [_between(values.min().item(), values.max().item())]
+
+
+def _between(least: float, largest: float) -> str:
+    return f"min {number(least)}, max {number(largest)}"
+
+
+def _kept(tensor: Tensor) -> Summary | None:
+    """What is known of a tensor whose numbers were let go (`autograd_viz.summaries.Summarised`)."""
+    return getattr(tensor, "summary", None) if tensor.is_meta else None
 
 
 def _listed(items: Sequence[complex]) -> str:
@@ -135,6 +149,9 @@ def _listed(items: Sequence[complex]) -> str:
 
 def trouble(tensor: Tensor) -> str | None:
     """What is wrong with a tensor's numbers: "NaN" or "inf" if it holds one, else None."""
+    kept = _kept(tensor)
+    if kept is not None:
+        return "NaN" if math.isnan(kept.norm) else "inf" if math.isinf(kept.norm) else None
     if not has_numbers(tensor) or tensor.numel() == 0:
         return None
     if not (tensor.is_floating_point() or tensor.is_complex()):

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -557,7 +558,7 @@ def test_a_million_nodes_are_walked_and_die_in_either_order():
 
 def test_several_outputs_are_made_safe_together():
     x = torch.tensor(1.0, requires_grad=True)
-    outputs = [x, x]
+    outputs: list[Any] = [x, x]
     for _ in range(700):  # neither needs a guard, both together do
         outputs = [outputs[0].sin(), outputs[1].cos()]
     graph = av.graph(outputs)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from autograd_viz import text
 from autograd_viz.model import Edge, Graph, Slot, Trace
+from autograd_viz.summaries import Summarised
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,6 +81,8 @@ def _sent(trace: Trace, node: int) -> Iterator[tuple[Edge, Tensor, Tensor | None
 
 def largest(tensor: Tensor) -> float:
     """The largest magnitude among a tensor's elements; 0 if it has none."""
+    if isinstance(tensor, Summarised):
+        return max(map(abs, tensor.summary[1:3]))
     if tensor.is_meta or tensor.is_nested or tensor.numel() == 0:
         return 0.0
     return float(tensor.detach().to_dense().abs().max())

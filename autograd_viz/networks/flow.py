@@ -15,55 +15,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from autograd_viz.picture import Drawing, Style
+    from autograd_viz.summaries import Summary
 
-ELEMENTS = 1 << 17  # of a gradient that are looked at at once: 1 MB in float64
-DECADES = (-324, 309)  # powers of ten between which float64 has numbers
-QUARTERS = 4  # parts of a decade in which elements are counted
 BARS = "▁▂▃▄▅▆▇█"
 
 State = Literal["flows", "zero", "None", "frozen", "NaN", "inf", "no values"]
 
 
 class Entry(NamedTuple):
-    """The gradient of one parameter, summarised; None where there are no numbers."""
+    """The gradient of one parameter, summarised."""
 
     name: str
     shape: tuple[int, ...]
-    norm: float | None  # the square root of the sum of squares
-    least: float | None  # element; of complex ones the least magnitude
-    largest: float | None
-    zeros: float | None  # which share of the elements is 0, from 0.0 to 1.0
     state: State  # "None": the pass did not reach it; "frozen": it does not require grad
-    # (p, how many elements have 10**(p/4) <= |g| < 10**((p+1)/4)), for those p that occur
-    quarters: tuple[tuple[int, int], ...] = ()
-    broken: int = 0  # how many are NaN or infinite; they and the zeros are in no quarter
-
-    @property
-    def decades(self) -> dict[int, int]:
-        """How many elements have 10**p <= |g| < 10**(p + 1), by p.
-
-        >>> Entry("w", (4,), 2.0, 0.5, 2.0, 0.0, "flows", ((-2, 1), (0, 2), (1, 1))).decades
-        {-1: 1, 0: 3}
-        """
-        found: dict[int, int] = defaultdict(int)
-        for power, count in self.quarters:
-            found[power // QUARTERS] += count
-        return dict(found)
-
-    def magnitude(self, share: float) -> float | None:
-        """The |g| that this share of the elements stays below; zeros and non-finite ones left out.
-
-        Within a quarter of a decade they count as evenly spread, on a logarithmic scale.
-
-        >>> Entry("w", (4,), 2.0, 0.5, 2.0, 0.0, "flows", ((-1, 2), (0, 2))).magnitude(0.5)
-        1.0
-        """
-        left = share * sum(count for _, count in self.quarters)
-        for power, count in self.quarters:
-            if left <= count:
-                return float(10.0 ** ((power + left / count) / QUARTERS))
-            left -= count
-        return None
+    summary: Summary | None = None  # of its elements; None where there are no numbers
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,12 +67,12 @@ class GradientFlow(Shown):
         """A table of all entries, and before it what stands out."""
         rows = [["parameter", "shape", "norm", "min", "max", "zeros", "|g| by powers of ten"]]
         for entry in self.entries:
-            zeros = "" if entry.zeros is None else f"{entry.zeros:.0%}"
-            numbers = [_text(value) for value in (entry.norm, entry.least, entry.largest)]
-            if entry.norm is None:
-                numbers[0] = entry.state if entry.state != "frozen" else "None (frozen)"
-            bars = _bars(entry.decades)
-            rows.append([clean(entry.name), shape(entry.shape), *numbers, zeros, bars])
+            known = entry.summary
+            if known is None:
+                cells = [entry.state if entry.state != "frozen" else "None (frozen)", *[""] * 4]
+            else:
+                cells = [*map(number, known[:3]), f"{known.zeros:.0%}", _bars(known.decades)]
+            rows.append([clean(entry.name), shape(entry.shape), *cells])
         return "\n".join([self.title, *self.remarks, *table(rows)])
 
     @property
@@ -173,76 +138,20 @@ def _entry(name: str, leaf: Tensor, grad: Tensor | None) -> Entry:
     size = tuple(leaf.shape)
     if grad is None:
         state: State = "None" if leaf.requires_grad else "frozen"
-        return Entry(name, size, None, None, None, None, state)
+        return Entry(name, size, state)
     if not has_numbers(grad) or grad.numel() == 0:
-        return Entry(name, size, None, None, None, None, "no values")
-    norm, least, largest, zeros, quarters = _summary(grad)
+        return Entry(name, size, "no values")
+    from autograd_viz.summaries import summarised  # torch is loaded where there is a gradient
+
+    summary = summarised(grad)
     state = "flows"
-    if norm != norm:
+    if summary.norm != summary.norm:
         state = "NaN"
-    elif norm == float("inf"):
+    elif summary.norm == math.inf:
         state = "inf"
-    elif zeros == grad.numel():
+    elif summary.zeros == 1:
         state = "zero"
-    broken = grad.numel() - zeros - sum(count for _, count in quarters)
-    share = zeros / grad.numel()
-    return Entry(name, size, norm, least, largest, share, state, quarters, broken)
-
-
-def _summary(grad: Tensor) -> tuple[float, float, float, int, tuple[tuple[int, int], ...]]:
-    """Norm, least and largest element, number of zeros, and how many in each quarter of a decade.
-
-    Computed in float64, part by part.
-    """
-    import torch  # is loaded where there is a gradient
-
-    values = grad.detach()
-    implied = 0  # zeros that are not stored
-    if values.layout is torch.sparse_coo:
-        values = values.coalesce().values()
-        implied = grad.numel() - values.numel()
-    elif values.layout is not torch.strided:
-        values = values.to_dense()
-    summed, least, largest, zeros = [], [], [], implied
-    first, last = (QUARTERS * power for power in DECADES)
-    counts = torch.zeros(last - first + 2, dtype=torch.int64)  # with the zeros, and the broken
-    if implied:
-        least, largest = [torch.zeros((), dtype=torch.float64)], [torch.zeros(())]
-    with torch.no_grad():
-        for part in _parts(values):
-            numbers = part.abs().double() if part.is_complex() else part.double()
-            summed.append(torch.linalg.vector_norm(numbers))
-            least.append(numbers.min())
-            largest.append(numbers.max())
-            zeros += numbers.numel() - int(numbers.count_nonzero())
-            # a little is added to whole powers too, since processors round log10 differently
-            places = numbers.abs().log10_().mul_(QUARTERS).add_(1 - first + 1e-11)
-            places = places.nan_to_num_(nan=math.inf).clamp_(0, len(counts) - 1).to(torch.int16)
-            counts += torch.bincount(places.flatten(), minlength=len(counts)).cpu()
-        return (
-            float(torch.linalg.vector_norm(torch.stack(summed))) if summed else 0.0,
-            float(torch.stack([value.double().cpu() for value in least]).min()),
-            float(torch.stack([value.double().cpu() for value in largest]).max()),
-            zeros,
-            tuple(
-                (power, count)
-                for power, count in enumerate(counts[1:-1].tolist(), start=first)
-                if count
-            ),
-        )
-
-
-def _parts(values: Tensor) -> Iterator[Tensor]:
-    """Parts of bounded size; views, since a copy of a whole gradient could be too large."""
-    if values.numel() <= ELEMENTS:
-        if values.numel():
-            yield values
-    elif len(values) == 1:
-        yield from _parts(values[0])
-    else:
-        rows = max(1, ELEMENTS * len(values) // values.numel())
-        for part in values.split(rows):
-            yield from _parts(part)
+    return Entry(name, size, state, summary)
 
 
 def _bars(counts: Mapping[int, int]) -> str:
@@ -259,7 +168,3 @@ def _bars(counts: Mapping[int, int]) -> str:
         for power in range(first, last + 1)
     )
     return f"1e{first:+03d} {''.join(bars)} 1e{last:+03d}"
-
-
-def _text(value: float | None) -> str:
-    return "" if value is None else number(value)

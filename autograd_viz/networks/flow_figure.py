@@ -61,7 +61,13 @@ def flow_plot(flow: GradientFlow, theme: Theme) -> Plot:
 
 def _known(entries: Iterable[Entry]) -> list[float]:
     """The norms that have a place on the scale."""
-    return [math.log10(entry.norm) for entry in entries if entry.state == "flows" and entry.norm]
+    return [_height(entry) for entry in entries if not math.isnan(_height(entry))]
+
+
+def _height(entry: Entry) -> float:
+    """Where its norm is on the scale; NaN if it has no place there."""
+    known = entry.summary
+    return math.log10(known.norm) if known and entry.state == "flows" else math.nan
 
 
 def _rows(axes: Any, entries: tuple[Entry, ...], spreads: Sequence[Spread]) -> dict[str, float]:
@@ -92,8 +98,11 @@ def _spreads(entries: tuple[Entry, ...]) -> list[Spread]:
     least = min(_known(entries), default=0.0) - ROOM
     found = []
     for place, entry in enumerate(entries):
-        low, high = entry.magnitude(0.1), entry.magnitude(0.9)
-        if low and high and sum(count for _, count in entry.quarters) >= FEW:
+        known = entry.summary
+        if known is None or sum(count for _, count in known.quarters) < FEW:
+            continue
+        low, high = known.magnitude(0.1), known.magnitude(0.9)
+        if low and high:
             found.append((place, max(math.log10(low), least), max(math.log10(high), least)))
     return found
 
@@ -116,7 +125,7 @@ def _series(axes: Any, entries: tuple[Entry, ...], colour: dict[str, str]) -> No
         (True, "biases and scales (vectors, scalars)", "orange", "s", ""),
     ):
         points = [
-            (place, math.log10(entry.norm) if entry.state == "flows" and entry.norm else math.nan)
+            (place, _height(entry))
             for place, entry in enumerate(entries)
             if (len(entry.shape) < 2) == few
         ]

@@ -7,8 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import torch
-
 from autograd_viz import functions_view, layout, svg, text
 from autograd_viz.model import Edge, Slot
 from autograd_viz.networks.clusters import call_of, clusters_of
@@ -18,6 +16,7 @@ from autograd_viz.networks.known import Item
 from autograd_viz.networks.scene import Flow
 from autograd_viz.networks.strengths import MEANING, Scale, mark_of, scale_of
 from autograd_viz.picture import Arrow, Box, Drawing, Mark, Picture, Style, strip
+from autograd_viz.summaries import norm
 from autograd_viz.typeset import Line, Run
 from autograd_viz.typeset import math as letters
 
@@ -426,23 +425,6 @@ class _Builder:
                 ]
             )
         return text.table(rows)
-
-
-def norm(tensor: torch.Tensor | None) -> float | None:
-    """The Euclidean norm of a gradient; None where there is none, or none of its numbers."""
-    if tensor is None or not text.has_numbers(tensor):
-        return None
-    values = tensor.detach()
-    if values.is_nested:
-        values = values.values()
-    elif values.layout is not torch.strided:
-        values = values.to_dense()
-    if values.dtype in (torch.float32, torch.float64):
-        found = float(torch.linalg.vector_norm(values))
-        if 1e-15 < found < math.inf:  # else the squares may have left float32's range
-            return found
-    wide = torch.complex128 if values.is_complex() else torch.float64
-    return float(torch.linalg.vector_norm(values, dtype=wide))
 
 
 def _together(norms: Sequence[float | None]) -> float | None:

@@ -11,8 +11,8 @@ from torch import nn
 
 import autograd_viz as av
 from autograd_viz.networks.folding import GUESSED, MOST
-from autograd_viz.networks.view import norm
 from autograd_viz.picture import Picture
+from autograd_viz.summaries import norm
 
 
 def encoder(layers=6):
