@@ -23,6 +23,7 @@ from autograd_viz.summaries import SMALL, Room
 from autograd_viz.walk import Walk, garbage_collection_paused
 
 ROOM = 2**26  # bytes of gradients that are kept whole, but for small ones and the leaves'
+LAG = 4  # events
 
 LeafGrads = tuple[tuple[Tensor, Tensor | None], ...]
 
@@ -70,7 +71,7 @@ def _run(
 
     def ran(position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
         if not len(events) % chunk:
-            kept.let_go()  # before a node's own event: then its leaves' are not missing
+            kept.let_go(LAG)
             advance(chunk)
             if pressed:
                 raise KeyboardInterrupt
@@ -144,8 +145,11 @@ class _Kept(ABC):
         self._seen = self._done = 0  # events whose size is known, and that were given their room
         self._size = 0  # bytes that arrived, as if each needed memory of its own
 
-    def let_go(self) -> None:
-        """Put summaries in the place of numbers for which there is no room."""
+    def let_go(self, lag: int = 0) -> None:
+        """Put summaries in the place of numbers for which there is no room; not in the last events.
+
+        A leaf's gradient often comes by under other shapes, some events before its own.
+        """
         for _, _, grad_outputs in self.events[self._seen :]:  # what is sent arrives somewhere
             for tensor in grad_outputs:
                 if tensor is not None:
@@ -153,10 +157,9 @@ class _Kept(ABC):
         self._seen = len(self.events)
         if self._size <= self._limit:
             return
-        fresh = range(self._done, self._seen)
-        self._done = self._seen
-        for place in fresh:
-            position, _, grad_outputs = self.events[place]
+        fresh = range(self._done, max(self._done, self._seen - lag))
+        self._done = fresh.stop
+        for position, _, grad_outputs in self.events[fresh.start :]:
             if position in self._leaves:  # the pass returns it, so it stays in any case
                 for tensor in grad_outputs:
                     if tensor is not None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import NamedTuple, cast
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from autograd_viz.text import has_numbers
 
 ELEMENTS = 1 << 17  # of a tensor that are looked at at once: 1 MB in float64
-SAMPLE = 4_096  # elements of which a stand-in knows the spread
+SAMPLE = 1_024  # elements of which a stand-in knows the spread
 SMALL = 1_024  # elements; a tensor of no more is always kept whole
 DECADES = (-324, 309)  # powers of ten between which float64 has numbers
 QUARTERS = 4  # parts of a decade in which elements are counted
@@ -91,13 +92,14 @@ def summarised(tensor: Tensor) -> Summary:
             places = numbers.abs().log10_().mul_(QUARTERS).add_(1 - first + 1e-11)
             places = places.nan_to_num_(nan=math.inf).clamp_(0, len(counts) - 1).to(torch.int16)
             counts += torch.bincount(places.flatten(), minlength=len(counts)).cpu()
-        spread = enumerate(counts[1:-1].tolist(), start=first)
+        occurring = counts[1:-1].nonzero().flatten()
+        quarters = zip((occurring + first).tolist(), counts[1:-1][occurring].tolist(), strict=True)
         return Summary(
             float(torch.linalg.vector_norm(torch.stack(summed))) if summed else 0.0,
             float(torch.stack([value.double().cpu() for value in least]).min()),
             float(torch.stack([value.double().cpu() for value in largest]).max()),
             zeros / tensor.numel(),
-            tuple((power, count) for power, count in spread if count),
+            tuple(quarters),
             tensor.numel() - zeros - int(counts[1:-1].sum()),
         )
 
@@ -141,7 +143,7 @@ def norm(tensor: Tensor | None) -> float | None:
 class Summarised(Tensor):
     """Stands for a tensor whose numbers were let go: a meta tensor of its shape and dtype.
 
-    `summary` tells what is known of them. The spread is that of at most 4,096 of the elements,
+    `summary` tells what is known of them. The spread is that of at most 1,024 of the elements,
     evenly taken; norm, least and largest element are those of all.
 
     >>> stand_in = Summarised.of(torch.arange(6.0).reshape(2, 3))
@@ -154,19 +156,25 @@ class Summarised(Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def of(cls, tensor: Tensor) -> Summarised:
-        """The stand-in of a strided tensor of real numbers."""
-        values = tensor.detach()
-        least, largest = values.aminmax()
-        # Multiples of the golden ratio are spread evenly, and follow no row and no column.
-        shares = torch.arange(min(SAMPLE, values.numel()), dtype=torch.float64) * 0.6180339887 % 1
-        places = (shares * values.numel()).long().to(values.device)
-        sample = summarised(values[torch.unravel_index(places, values.shape)])
-        stand_in = torch.empty_like(values, device="meta").as_subclass(cls)
-        stand_in.summary = sample._replace(
-            norm=norm(values) or 0.0, least=float(least), largest=float(largest)
-        )
+    def of(cls, tensor: Tensor, summary: Summary | None = None) -> Summarised:
+        """The stand-in of a strided tensor of real numbers, whose summary may be known already."""
+        stand_in = torch.empty_like(tensor, device="meta").as_subclass(cls)
+        stand_in.summary = summary or _sketched(tensor.detach())
         return stand_in
+
+
+def _sketched(values: Tensor) -> Summary:
+    """A summary made in little time: the spread is that of a sample."""
+    sample = summarised(values.reshape(-1)[_places(values.numel()).to(values.device)])
+    least, largest = values.aminmax()
+    return sample._replace(norm=norm(values) or 0.0, least=float(least), largest=float(largest))
+
+
+@lru_cache(maxsize=16)  # a network has gradients of few sizes
+def _places(elements: int) -> Tensor:
+    """Positions of a sample: multiples of the golden ratio, which follow no row and no column."""
+    shares = torch.arange(min(SAMPLE, elements), dtype=torch.float64) * 0.6180339887 % 1
+    return (shares * elements).long()
 
 
 class Room:
@@ -183,7 +191,9 @@ class Room:
     def __init__(self, limit: float) -> None:
         self._left = limit  # bytes
         self._whole: set[int] = set()  # addresses of memory that stays
-        self._known = WeakTensorKeyDictionary()  # from tensor to (its version, its stand-in)
+        # Of a whole memory, seen as one tensor or another: its version, and what is known of it.
+        # The weak reference keeps the number from being another memory's later.
+        self._known: dict[int, tuple[StorageWeakRef, int, Summary]] = {}
 
     def takes(self, tensor: Tensor) -> None:
         """Count as kept what somebody else keeps, and what needs no room."""
@@ -200,11 +210,14 @@ class Room:
             self._left -= memory.nbytes()
             self._whole.add(memory.data_ptr())
             return tensor
-        version, stand_in = self._known.get(tensor, (None, tensor))
-        if version != tensor._version:
-            stand_in = Summarised.of(tensor)
-            self._known[tensor] = tensor._version, stand_in
-        return cast(Tensor, stand_in)
+        if memory.nbytes() != tensor.numel() * tensor.itemsize:
+            return Summarised.of(tensor)
+        reference = StorageWeakRef(memory)
+        known = self._known.get(reference.cdata)
+        summary = known[2] if known and known[1] == tensor._version else None
+        stand_in = Summarised.of(tensor, summary)
+        self._known[reference.cdata] = reference, tensor._version, stand_in.summary
+        return stand_in
 
 
 def _memory(tensor: Tensor) -> torch.UntypedStorage | None:

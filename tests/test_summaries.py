@@ -105,7 +105,7 @@ def test_a_stand_in_tells_of_trouble(bad, said):
 
 
 def test_memory_that_is_shared_counts_once():
-    room = Room(50_000)
+    room: Any = Room(50_000)
     grad = torch.ones(100, 100)
     assert room.kept(grad) is grad
     view = grad.t()
@@ -114,10 +114,11 @@ def test_memory_that_is_shared_counts_once():
     assert room.kept(wide) is wide
     other = torch.ones(100, 100)
     assert isinstance(room.kept(other), Summarised)
-    assert room.kept(other) is room.kept(other)
+    once, again, turned = room.kept(other), room.kept(other), room.kept(other.t())
+    assert once.summary is again.summary is turned.summary
+    assert room.kept(other[:50]).summary.norm == pytest.approx(50**0.5 * 10)
     other += 1
-    seen: Any = room.kept(other)
-    assert seen.summary.norm == 200.0
+    assert room.kept(other).summary.norm == 200.0
     for unlike in (torch.ones(2_000, dtype=torch.complex64), torch.ones(50, 50).to_sparse()):
         assert room.kept(unlike) is unlike
 
