@@ -103,7 +103,8 @@ def recorded(
     memory: float = ROOM,
 ) -> Trace:
     """Return the trace of checked outputs; names come from `frame`."""
-    with torch.inference_mode(False):  # copies made in that mode would be of no use outside
+    # copies made in inference mode would be of no use outside
+    with torch.inference_mode(False), garbage_collection_paused():
         starts = starting_grads(outputs, grad)
         graph, walk, saved = capture(outputs, frame, names, params)
         return traced(graph, walk, saved, outputs, starts, frame, memory)

@@ -70,12 +70,11 @@ def _run(
     hooks: list[Any] = []
 
     def ran(position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
-        if not len(events) % chunk:
-            kept.let_go(LAG)
-            advance(chunk)
-            if pressed:
-                raise KeyboardInterrupt
         keep(position, grad_inputs, grad_outputs)
+        kept.let_go(LAG)
+        advance(chunk)
+        if pressed:
+            raise KeyboardInterrupt
 
     def arrived(position: int, grad: Tensor) -> None:
         if not elsewhere():  # within a checkpoint, whose inner graph is not this one
@@ -93,7 +92,8 @@ def _run(
             if position not in is_leaf:
                 if position in walk.customs:  # it may change in place what it is given
                     hooks.append(function.register_prehook(partial(kept.enters, position)))
-                hooks.append(function.register_hook(partial(ran, position)))
+                hook = ran if position % chunk == chunk - 1 else keep  # each call more counts
+                hooks.append(function.register_hook(partial(hook, position)))
         with (
             _grads_kept(frame),
             contained(walk.functions) as elsewhere,
