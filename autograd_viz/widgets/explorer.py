@@ -174,6 +174,9 @@ class Explorer(anywidget.AnyWidget):
         where = f" at {inputs_text(self.inputs)}" if self.inputs else ""
         return f"<Explorer{where}: {self.view}, step {self.step}>"
 
+    def __str__(self) -> str:
+        return self.snapshot().words
+
     # What it shows
 
     @property
