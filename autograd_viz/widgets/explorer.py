@@ -241,8 +241,11 @@ class Explorer(anywidget.AnyWidget):
             limit: bytes that it may take.
 
         Raises:
-            ValueError: it would be larger; the message says which slider to make coarser.
+            ValueError: it would be larger; the message says which slider to make coarser. Or the
+                path does not end in .html.
+            FileNotFoundError: there is no such folder.
         """
+        path = page.checked_path(path)
         begin: Json = {"inputs": self._good, "step": self.step, "opened": self.opened}
         if isinstance(self._states, FoldedStates):
             html = packed_folded(self._states, **begin, limit=limit)
