@@ -4,7 +4,7 @@
 #   make present   JupyterLab for the lecture hall, with the notebooks as slides
 #   make voila     the notebooks as pages without code; ARGS=notebooks/03-backward-pass.ipynb for one
 #   make site      the course as web pages that need no Python, in build/site
-#   make test      every check and test; CHROME=/path/to/chrome names the browser that they use
+#   make test      the checks and tests; CHROME=/path/to/chrome names the browser that they use
 #   make test-full the same, with the tests that take minutes each
 #   make lint      the checks alone: ruff and mypy
 #   make refresh   execute the notebooks and store their outputs; ARGS="03-backward-pass" for some only
@@ -81,4 +81,7 @@ $(STAMP): requirements.txt pyproject.toml
 	@echo "Making $(VENV); this takes a few minutes and a gigabyte of disk."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+	@# JupyterLab would ask whether it may fetch news, in front of the first picture.
+	@$(BIN)/python -m jupyterlab.labextensions disable --level=sys_prefix \
+	    "@jupyterlab/apputils-extension:announcements" 2>/dev/null
 	@touch $@

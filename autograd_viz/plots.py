@@ -86,7 +86,7 @@ def figure(fig: Figure, words: str) -> Plot:
     """
     if not isinstance(fig, Figure):
         raise TypeError(
-            f"av.figure() was given a {type(fig).__name__}; give the figure that "
+            f"av.figure() was given an object of type {type(fig).__name__}; give the figure that "
             "`fig, ax = plt.subplots()` returns first: av.figure(fig, 'The loss falls to 0.')"
         )
     if not isinstance(words, str) or not words.strip():

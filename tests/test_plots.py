@@ -144,6 +144,8 @@ def test_without_words_the_error_says_what_to_give(words):
 
 
 def test_something_else_than_a_figure():
-    with pytest.raises(TypeError, match=r"was given a Axes; give the figure that `fig, ax ="):
+    with pytest.raises(
+        TypeError, match=r"was given an object of type Axes; give the figure that `fig, ax ="
+    ):
         av.figure(plain().axes[0], WORDS)
     plt.close("all")

@@ -15,7 +15,7 @@ from autograd_viz.descents import walk_words
 from autograd_viz.descents.walk_figures import SIZE, WalkFigure, intervals
 from autograd_viz.descents.walks import Descent, descent
 from autograd_viz.plots import Plot, Theme, checked_theme
-from autograd_viz.programs.arguments import Function
+from autograd_viz.programs.arguments import Function, checked_function
 from autograd_viz.programs.forward import Program, program
 from autograd_viz.text import clean
 from autograd_viz.widgets.grids import Axis, Grid
@@ -189,7 +189,8 @@ def descend(
     checked_theme(theme)
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= MOST_STEPS:
         raise ValueError(f"steps={steps!r}: give a whole number from 1 to {MOST_STEPS}: {CALL}")
-    function = _function(f, start)
+    function = Function(checked_function(f, CALL))
+    function.check(start, call="descend", first="learning_rate=0.1, steps=20, ")
     begin, sliders, constants = {}, {}, {}
     for name, value in start.items():
         if isinstance(value, tuple):
@@ -200,7 +201,13 @@ def descend(
         else:
             constants[name] = value
     if not begin:
-        raise TypeError(f"no input has a number to start from; give one by name: {CALL}")
+        given = ", ".join(
+            f"{name} is of type {type(each).__name__}" for name, each in start.items()
+        )
+        raise TypeError(
+            f"no input has a number to start from: {given or 'there is none'}; give one by name: "
+            f"{CALL}"
+        )
     rates = _range("learning_rate", learning_rate) if isinstance(learning_rate, tuple) else None
     if rates:
         low, high, _ = rates
@@ -232,24 +239,6 @@ def descend(
     view = WalkFigure(theme, steps, grid, first.losses[0])
     controls = _controls(steps, rates, rate, sliders, begin)
     return Watched(walk, view, controls, step=steps, learning_rate=rate, start=begin)
-
-
-def _function(f: object, start: dict[str, Any]) -> Function:
-    if not callable(f):
-        raise TypeError(
-            f"av.descend() wants a function, but was given a {type(f).__name__}; give the function "
-            f"that computes the loss: {CALL}"
-        )
-    function = Function(f)
-    if function.signature is not None:
-        try:
-            function.signature.bind(**start)
-        except TypeError as error:
-            raise TypeError(
-                f"{function.name}{function.signature}: {error}; give a number to start from for "
-                f"each input by name: {CALL}"
-            ) from None
-    return function
 
 
 def _output(made: Program) -> str:

@@ -14,8 +14,9 @@ from torch.overrides import TorchFunctionMode
 
 from autograd_viz.model import Slot, Variable, Variables
 from autograd_viz.programs import forward
+from autograd_viz.programs.arguments import Function, checked_function
 from autograd_viz.programs.forward import Program
-from autograd_viz.text import clean
+from autograd_viz.text import clean, has_numbers
 
 
 class Shifted:
@@ -27,13 +28,20 @@ class Shifted:
 
     def __init__(self, f: Callable[..., Any], name: str, inputs: Mapping[str, Any]) -> None:
         self.name, self.element = _parsed(name)
+        function = Function(checked_function(f, "av.nudge(f, 'a', 0.001, a=2.0)"))
+        function.check(inputs, call="nudge", first=f"{name!r}, 0.001, ")
         self.watched = _Watched(f)
         self.program = self._run(lambda: forward.program(self.watched.function, **inputs))
         self.variables = self.program.variables()
         self.is_input = self.name in self.program.inputs
         self.place = self._place(f)
         self.call = None if self.is_input else self._call()
-        _checked_element(name, self.element, self.value)
+        _checked_element(self.name, self.element, self.value)
+        if not has_numbers(self.value):
+            raise ValueError(
+                f"{self.name} has no numbers that could move (device {self.value.device}); give "
+                f"it with numbers: {self.name}=torch.ones({list(self.value.shape)})"
+            )
 
     @property
     def value(self) -> Tensor:
@@ -154,6 +162,8 @@ class _Results(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         returned = func(*args, **(kwargs or {}))
+        if torch.compiler.is_compiling():  # it would compile what follows too, and cannot
+            return returned
         with torch._C.DisableTorchFunction():  # what is asked here is no step of the program
             for result in returned if isinstance(returned, tuple | list) else (returned,):
                 if isinstance(result, Tensor):
@@ -214,9 +224,8 @@ def _checked_element(name: str, element: tuple[int, ...], value: Tensor) -> None
         -length <= index < length for index, length in zip(element, size, strict=True)
     )
     if not inside:
-        example = f"{name.partition('[')[0]}[{', '.join('0' * len(size))}]" if size else name
+        given = f"there is no {name}[{', '.join(map(str, element))}]: " if element else ""
+        example = f"{name}[{', '.join('0' * len(size))}]" if size else name
         what = f"has shape {list(size)}" if size else "is a single number"
         wanted = "give one of its elements" if size else "give it without an index"
-        raise ValueError(
-            f"{name.partition('[')[0]} {what}; {wanted}: av.nudge(f, {example!r}, 0.001)"
-        )
+        raise ValueError(f"{given}{name} {what}; {wanted}: av.nudge(f, {example!r}, 0.001)")

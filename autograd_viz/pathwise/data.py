@@ -77,7 +77,7 @@ class Paths(Shown):
     listed: tuple[Path, ...]
     total: float | Tensor  # the sum over all paths
     gradient: Tensor | None  # autograd's own; None: no gradient arrives
-    agrees: bool  # whether the two are equal, as far as the data type can tell
+    agrees: bool | None  # whether they are equal, as far as the data type can tell; None: no values
     remarks: tuple[str, ...] = ()  # what is not as one might expect
 
     drawing_options: ClassVar[tuple[str, ...]] = ("path", "columns")

@@ -36,9 +36,8 @@ def all_paths(variables: Variables, goal: Slot, most: int) -> Paths:
     found = path_search.found(graph, order, start, goal)
     gradient = trace.arrived(goal)
     if not found.count:
-        return Paths(
-            variables, output, leaf, 0, (), 0.0, gradient, gradient is None or not gradient.any()
-        )
+        none = gradient is None or not has_numbers(gradient) or not gradient.any()
+        return Paths(variables, output, leaf, 0, (), 0.0, gradient, none)
     begin = trace.starts[0]
     weights = trace.local if all(edge in trace.local for edge in found.edges) else None
     scalar = weights is not None and begin.numel() == 1 and not begin.is_complex()
@@ -114,8 +113,9 @@ def _tensor_path(variables: Variables, goal: Slot, route: Route, alone: frozense
     factors: list[float | None] = [_item(trace.starts[0])]
     factors += [_ratio(after, before) for before, after in pairwise(at_ends)]
     product: float | Tensor | None = at_ends[-1]
-    if isinstance(product, Tensor) and product.ndim == 0 and not product.is_complex():
-        product = float(product.item())
+    if isinstance(product, Tensor) and product.ndim == 0:
+        number = _item(product)
+        product = product if number is None else number
     return _path(variables, goal, route, hops, factors, product)
 
 
@@ -177,21 +177,22 @@ def _sum(
     if not terms:
         return 0.0
     total = sum(terms[1:], start=terms[0]) if listed else summed(terms)
-    if isinstance(total, Tensor) and total.ndim == 0 and not total.is_complex():
-        return float(total.item())
-    return total
+    number = _item(total) if isinstance(total, Tensor) and total.ndim == 0 else None
+    return total if number is None else number
 
 
 def _equal(
     total: float | Tensor, gradient: Tensor | None, nodes: int, magnitude: float = 0.0
-) -> bool:
+) -> bool | None:
     """Whether they are equal but for the rounding of the gradient's data type.
 
-    `magnitude` is the sum of the products' magnitudes: where large ones cancel, their rounding
-    errors do not.
+    None: there are no values to compare. `magnitude` is the sum of the products' magnitudes:
+    where large ones cancel, their rounding errors do not.
     """
     if gradient is None or not (gradient.is_floating_point() or gradient.is_complex()):
         return False
+    if not has_numbers(gradient):
+        return None
     tolerance = torch.finfo(gradient.dtype).eps * (16 + nodes)
     wide = torch.complex128 if gradient.is_complex() else torch.float64
     total = total if isinstance(total, Tensor) else torch.tensor(total, dtype=torch.float64)

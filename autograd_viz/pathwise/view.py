@@ -84,6 +84,8 @@ def _verdict(shown: Paths) -> str:
         return ", but autograd brought no gradient."
     own = "; ".join(text.summary(gradient))
     engine = shown.variables.graph.engine
+    if shown.agrees is None:
+        return ". Without values it cannot be compared with the gradient."
     if not shown.agrees:
         return f", but {engine}'s gradient is {own}: {_difference(shown)}."
     if isinstance(total, float) and text.trouble(gradient) and text.number(total) != own:

@@ -20,6 +20,16 @@ _EXAMPLES = {int: "2", bool: "True", str: '"mean"'}
 _AS_GIVEN = {kind.__name__: example for kind, example in _EXAMPLES.items()}
 
 
+def checked_function(f: object, line: str) -> Callable[..., Any]:
+    """The function that was given, or an error that shows the line to type."""
+    if not callable(f):
+        raise TypeError(
+            f"{line.partition('(')[0]}() wants a function, but was given an object of type "
+            f"{type(f).__name__}; give the function itself and its inputs by name: {line}"
+        )
+    return f
+
+
 @dataclass(frozen=True, eq=False)
 class Function:
     """A function with all that is known of it before it runs."""
@@ -93,8 +103,11 @@ class Function:
         named = {name: value for name, value in arguments.items() if name not in first}
         return partial(self.call, *(arguments[n] for n in first if n in arguments), **named)
 
-    def check(self, given: Mapping[str, Any], call: str = "program") -> None:
-        """Raise an error that shows the line to type if an input is missing or unknown."""
+    def check(self, given: Mapping[str, Any], call: str = "program", first: str = "") -> None:
+        """Raise an error that shows the line to type if an input is missing or unknown.
+
+        The line calls `av.{call}` with the function, with what `first` says, and with the inputs.
+        """
         if self.signature is None:
             return
         parameters = self.signature.parameters
@@ -116,7 +129,7 @@ class Function:
         called = self.name if self.name.isidentifier() else "f"
         raise TypeError(
             f"{called}{self.signature}: {' and '.join(said)}; "
-            f"give each input by name: av.{call}({called}, {inputs})"
+            f"give each input by name: av.{call}({called}, {first}{inputs})"
         )
 
     def outputs(self, result: Any) -> tuple[Tensor, ...]:
@@ -133,9 +146,9 @@ class Function:
             kinds = dict.fromkeys(type(part).__name__ for part in parts)
             kind += f" of {', '.join(kinds) or 'nothing'}"
         raise TypeError(
-            f"{self.name}() returned {'an' if kind[0] in 'aeiou' else 'a'} {kind}; av.program() "
-            "wants a function that returns a tensor, or a tuple, list or dictionary of tensors: "
-            "end it with a line such as `return loss`"
+            f"{self.name}() returned {'an' if kind[0] in 'aeiou' else 'a'} {kind}; let it return "
+            "a tensor, or a tuple, list or dictionary of tensors: end it with a line such as "
+            "`return loss`"
         )
 
     def _annotation(self, name: str) -> str:

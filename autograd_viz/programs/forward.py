@@ -16,7 +16,7 @@ from autograd_viz.capture import checked_outputs
 from autograd_viz.model import Graph, Shown, Trace, Variables
 from autograd_viz.names import is_tensor
 from autograd_viz.picture import Drawing, Picture, Strip
-from autograd_viz.programs.arguments import Function
+from autograd_viz.programs.arguments import Function, checked_function
 from autograd_viz.programs.outline import Outline, copies_of, edges_of, outline, walk_of
 from autograd_viz.programs.run_facts import Facts, facts
 from autograd_viz.programs.runs import Run, record
@@ -226,12 +226,7 @@ def program(f: Callable[..., Any], /, **inputs: Any) -> Program:
     >>> [leaf_grad for _, leaf_grad in av.program(loss, w=1.0).trace().leaf_grads]
     [tensor(-2.)]
     """
-    if not callable(f):
-        raise TypeError(
-            f"av.program() wants a function, but was given an object of type {type(f).__name__}; "
-            "give the function itself and its arguments by name: av.program(f, a=2.0)"
-        )
-    function = Function(f)
+    function = Function(checked_function(f, "av.program(f, a=2.0)"))
     function.check(inputs)
     return _program(function, inputs, _Paths())
 

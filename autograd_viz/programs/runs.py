@@ -96,6 +96,8 @@ class _Calls(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        if torch.compiler.is_compiling():  # it would compile what follows too, and cannot
+            return func(*args, **kwargs)
         before = _before(func, args, kwargs)
         result = func(*args, **kwargs)
         frame: FrameType | None = sys._getframe(1)

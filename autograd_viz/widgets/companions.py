@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import numbers
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -218,7 +219,11 @@ def contour_plot(
     """
     if x == y:
         raise ValueError(f"both axes are {x!r}; give two inputs: w.contour_plot('a', 'b')")
-    axes = _axes(followed, (x, y), intervals or (None, None))
+    if intervals is not None and (not isinstance(intervals, tuple | list) or len(intervals) != 2):
+        raise TypeError(
+            f"intervals={intervals!r}: give one for each input: intervals=((0.5, 8.0), (0.5, 8.0))"
+        )
+    axes = _axes(followed, (x, y), (None, None) if intervals is None else tuple(intervals))
     return Companion(followed, Grids(axes), ContourPlot(checked_theme(theme)))
 
 
@@ -234,9 +239,21 @@ def _axes(
     one_number(program.outputs[0])
     found = []
     for name, interval in zip(names, intervals, strict=True):
-        low, high = interval or _slider(followed, name)
+        low, high = _slider(followed, name) if interval is None else _ends(name, interval)
         found.append(axis_of(program, name, low, high))
     return tuple(found)
+
+
+def _ends(name: str, interval: object) -> tuple[float, float]:
+    """Both ends of an interval that was given."""
+    if isinstance(interval, tuple | list) and len(interval) == 2:
+        low, high = interval
+        if isinstance(low, numbers.Real) and isinstance(high, numbers.Real):
+            return float(low), float(high)
+    raise TypeError(
+        f"the interval of {name} is {interval!r}; give two numbers, the smaller one first: "
+        "interval=(0.5, 8.0), and for two inputs intervals=((0.5, 8.0), (0.5, 8.0))"
+    )
 
 
 def _slider(followed: Any, name: str) -> tuple[float | None, float | None]:

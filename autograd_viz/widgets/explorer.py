@@ -174,6 +174,9 @@ class Explorer(anywidget.AnyWidget):
         where = f" at {inputs_text(self.inputs)}" if self.inputs else ""
         return f"<Explorer{where}: {self.view}, step {self.step}>"
 
+    def __str__(self) -> str:
+        return self.snapshot().words
+
     # What it shows
 
     @property
@@ -238,8 +241,11 @@ class Explorer(anywidget.AnyWidget):
             limit: bytes that it may take.
 
         Raises:
-            ValueError: it would be larger; the message says which slider to make coarser.
+            ValueError: it would be larger; the message says which slider to make coarser. Or the
+                path does not end in .html.
+            FileNotFoundError: there is no such folder.
         """
+        path = page.checked_path(path)
         begin: Json = {"inputs": self._good, "step": self.step, "opened": self.opened}
         if isinstance(self._states, FoldedStates):
             html = packed_folded(self._states, **begin, limit=limit)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autograd_viz import text
 from autograd_viz.names import is_tensor
-from autograd_viz.programs.arguments import Function
+from autograd_viz.programs.arguments import Function, checked_function
 from autograd_viz.widgets.controls import Control, Value, position_of, value_at
 from autograd_viz.widgets.ranges import around, step_between
 
@@ -41,7 +41,7 @@ def controls(f: Callable[..., Any], given: Mapping[str, object]) -> tuple[Contro
     >>> [(one.name, one.min, one.max, one.step) for one in controls(f, {"a": (0, 4), "b": 1.0})]
     [('a', 0.0, 4.0, 0.1), ('b', 0.1, 4.0, 0.1)]
     """
-    function = Function(f)
+    function = Function(checked_function(f, "av.explore(f, a=2.0)"))
     function.check(given, call="explore")
     made: list[Control] = []
     for name, spec in given.items():
@@ -221,6 +221,11 @@ class _Parameter:
                 f"{self.name} has {spec.numel():,} elements; a slider an element is for 1 to "
                 f"{MOST_ELEMENTS}: {self._line('torch.tensor([1.0, 2.0])')}; what is to stay as "
                 f"it is: {self._line('ipywidgets.fixed(...)')}"
+            )
+        if not text.has_numbers(spec):
+            raise ValueError(
+                f"{self.name} has no values that a slider could begin at (device {spec.device}); "
+                f"give it with values: {self._line('torch.tensor([1.0, 2.0])')}"
             )
         like = torch.empty([0] * spec.ndim, dtype=spec.dtype, device=spec.device)
         if spec.is_floating_point():

@@ -153,9 +153,21 @@ def _firsts(places: Sequence[int]) -> list[int]:
     return list(found.values())
 
 
-def write(path: str | Path, text: str) -> Path:
-    """Write a whole file or none: nothing half-written stays behind. Returns the path."""
+def checked_path(path: str | Path) -> Path:
+    """The path of a page, or an error, before anything is computed for it."""
     path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"{str(path)!r} does not end in .html; write save_html('lecture.html')")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"{str(path)!r}: there is no folder {str(path.parent)!r}; make it first: "
+            f"pathlib.Path({str(path.parent)!r}).mkdir(parents=True)"
+        )
+    return path
+
+
+def write(path: Path, text: str) -> Path:
+    """Write a whole file or none: nothing half-written stays behind. Returns the path."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with open(handle, "w", encoding="utf-8", newline="\n") as file:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -91,3 +92,16 @@ class Lab:
     def close(self) -> None:
         """Close the window."""
         self.context.close()
+
+
+@contextmanager
+def running(browser: Browser, folder: Path, name: str) -> Iterator[Lab]:
+    """A notebook of which all cells were run, in a server of its own."""
+    with servers.serving(servers.LAB, folder) as address:
+        opened = Lab(browser, address)
+        opened.open(name)
+        opened.run("notebook:run-all-cells")
+        yield opened
+        opened.close()
+        assert opened.troubles == []
+        assert opened.outside == []

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -38,14 +39,23 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(arguments: tuple[str, ...], folder: Path, settings: Path) -> Iterator[str]:
+def serving(
+    arguments: tuple[str, ...], folder: Path, settings: Path | None = None
+) -> Iterator[str]:
     """A server's address, while it serves a folder's notebooks.
 
     Args:
         arguments: `LAB`, or `VOILA` and a notebook.
         folder: with the notebooks, and where kernels begin.
-        settings: an empty folder.
+        settings: an empty folder; without it, one that is removed in the end.
     """
+    if settings is None:
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as made,
+            serving(arguments, folder, Path(made)) as address,
+        ):
+            yield address
+        return
     port = free_port()
     fresh = {name: str(settings / name.lower()) for name in FOLDERS}
     told = [f"--ServerApp.root_dir={folder}", "--ServerApp.ip=127.0.0.1"]
@@ -93,12 +103,12 @@ def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def only_from(address: str, context: BrowserContext) -> list[str]:
-    """Refuse a browser everything but one server; the list grows by what else it asked for."""
+    """Refuse a browser everything but one address; the list grows by what else it asked for."""
     outside: list[str] = []
 
     def look(route: Route) -> None:
         url = route.request.url
-        if url.startswith((f"{address}/", "data:", "blob:")):
+        if url == address or url.startswith((f"{address}/", "data:", "blob:")):
             route.continue_()
         else:
             outside.append(url)

@@ -12,6 +12,8 @@ from playwright.sync_api import Locator, expect
 from autograd_viz import text
 from tests.browser import lab, servers
 from tests.browser.test_lab import EXPLORE, FUNCTION, IMPORTS, SCREENSHOTS, slide, torchs
+from tests.browser.test_voila import ICONS
+from tests.browser.visits import visit
 
 SETTLED = 30_000  # ms: two kernels and a browser share the machine
 CELLS = (
@@ -46,15 +48,9 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def live(folder, tmp_path_factory, browser) -> Iterator[lab.Lab]:
-    with servers.serving(servers.LAB, folder, tmp_path_factory.mktemp("settings")) as address:
-        opened = lab.Lab(browser, address)
-        opened.open("companions.ipynb")
-        opened.run("notebook:run-all-cells")
+def live(folder, browser) -> Iterator[lab.Lab]:
+    with lab.running(browser, folder, "companions.ipynb") as opened:
         yield opened
-        opened.close()
-        assert opened.troubles == []
-        assert opened.outside == []
 
 
 def image(live: lab.Lab, cell: int) -> Locator:
@@ -122,17 +118,14 @@ def test_nothing_is_drawn_where_nobody_looks(live):
     expect(image(live, 3)).to_have_attribute("title", of_tangent(2.0, 4.0), timeout=SETTLED)
 
 
-def test_they_follow_in_voila(folder, tmp_path_factory, browser):
+def test_they_follow_in_voila(folder, browser):
     notebook = folder / "companions.ipynb"
-    settings = tmp_path_factory.mktemp("settings")
-    with servers.serving((*servers.VOILA, str(notebook)), folder, settings) as address:
-        context = browser.new_context(viewport={"width": 1280, "height": 1000})
-        servers.only_from(address, context)
-        page = context.new_page()
-        page.goto(address)
+    with (
+        servers.serving((*servers.VOILA, str(notebook)), folder) as address,
+        visit(browser, address, address, console=False, spared=(ICONS,)) as page,
+    ):
         expect(page.locator(".avx")).to_be_visible(timeout=SETTLED)
         tangent = page.get_by_title("e along a")
         expect(tangent).to_have_attribute("title", of_tangent(2.0, 4.0), timeout=SETTLED)
         slide(page.locator(".avx").first, "b", 1.0)
         expect(tangent).to_have_attribute("title", of_tangent(2.0, 8.0), timeout=SETTLED)
-        context.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from torch import nn
 
 import autograd_viz as av
 from autograd_viz import text
-from tests.browser import lab, servers
+from tests.browser import lab
+from tests.browser.visits import visit
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 MODEL = """import torch
@@ -72,26 +74,14 @@ def file(made, tmp_path_factory) -> Path:
 @pytest.fixture
 def opening(browser, file) -> Iterator[Any]:
     """Opens the page; in the end there were no errors and no requests but for the file itself."""
-    troubles: list[str] = []
-    requests: list[str] = []
-    contexts = []
+    with ExitStack() as windows:
 
-    def opened(**options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        contexts.append(context)
-        page: Page = context.new_page()
-        page.on("console", lambda message: troubles.append(message.text))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(file.as_uri())
-        page.wait_for_selector(".avx-drawing")
-        return page
+        def opened(**options: Any) -> Page:
+            page = windows.enter_context(visit(browser, file.as_uri(), **options))
+            page.wait_for_selector(".avx-drawing")
+            return page
 
-    yield opened
-    for context in contexts:
-        context.close()
-    assert troubles == []
-    assert len(requests) == len(contexts)
+        yield opened
 
 
 def box(root: Page | Locator, title: str) -> Locator:
@@ -306,15 +296,9 @@ def test_full_screen(opening):
 def window(browser, tmp_path_factory) -> Iterator[lab.Lab]:
     folder = tmp_path_factory.mktemp("notebooks")
     lab.notebook(folder / "folded.ipynb", (MODEL, STEP))
-    with servers.serving(servers.LAB, folder, tmp_path_factory.mktemp("settings")) as address:
-        opened = lab.Lab(browser, address)
-        opened.open("folded.ipynb")
-        opened.run("notebook:run-all-cells")
+    with lab.running(browser, folder, "folded.ipynb") as opened:
         opened.troubles.clear()
         yield opened
-        assert opened.troubles == []
-        assert opened.outside == []
-        opened.close()
 
 
 @pytest.fixture

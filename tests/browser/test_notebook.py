@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser import lab, servers
 from tests.browser.test_lab import CELLS, SCREENSHOTS, shows, slide
+from tests.browser.visits import visit
 from tests.building import built, environment, outside
 
 # Not among the requirements: it would add itself to JupyterLab, which the other tests look at.
@@ -45,30 +46,22 @@ def python(tmp_path_factory) -> Path:
 def address(python, tmp_path_factory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("notebooks")
     lab.notebook(folder / "live.ipynb", (*CELLS[:3], PICTURE, EXERCISE))
-    settings = tmp_path_factory.mktemp("settings")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PYTHONPATH", raising=False)
         patch.setattr(sys, "executable", str(python))
-        with servers.serving(SERVER, folder, settings) as address:
+        with servers.serving(SERVER, folder) as address:
             yield address
 
 
 @pytest.fixture
 def page(address, browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
-    outside = servers.only_from(address, context)
-    troubles: list[str] = []
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.goto(f"{address}/notebooks/live.ipynb")
-    expect(page.get_by_text("Last Checkpoint")).to_be_visible(timeout=60_000)
-    idle = page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
-    expect(idle).to_be_visible(timeout=60_000)
-    yield page
-    context.close()
-    assert [said for said in troubles if said != OF_ITS_OWN] == []
-    assert outside == []
+    url = f"{address}/notebooks/live.ipynb"
+    with visit(browser, url, address, console=False, spared=(OF_ITS_OWN,)) as page:
+        page.set_default_timeout(60_000)
+        expect(page.get_by_text("Last Checkpoint")).to_be_visible(timeout=60_000)
+        idle = page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+        expect(idle).to_be_visible(timeout=60_000)
+        yield page
 
 
 def test_it_works_in_notebook_7(page):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from playwright.sync_api import Page, expect
 from autograd_viz import text
 from autograd_viz.widgets import page as pages
 from tests.browser import scene_fixture
+from tests.browser.visits import visit
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 GRADIENT = {name: f"variable-{place} ∂e/∂{name} =" for place, name in enumerate("ab")}
@@ -78,31 +80,17 @@ def files(data, tmp_path_factory) -> dict[str, Path]:
 @pytest.fixture
 def opening(browser, files) -> Iterator[Any]:
     """Opens a file; in the end there were no errors and no requests but for the file itself."""
-    troubles: list[str] = []
-    requests: list[str] = []
-    contexts = []
+    with ExitStack() as windows:
 
-    def opened(name: str = "page", **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(30_000)
-        page.on("console", lambda message: troubles.append(message.text))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(files[name].as_uri())
-        if name == "page":
-            page.wait_for_selector(".avx-drawing")
-        else:
-            page.wait_for_function("window.ready")
-        return page
+        def opened(name: str = "page", **options: Any) -> Page:
+            page = windows.enter_context(visit(browser, files[name].as_uri(), **options))
+            if name == "page":
+                page.wait_for_selector(".avx-drawing")
+            else:
+                page.wait_for_function("window.ready")
+            return page
 
-    yield opened
-    for context in contexts:
-        context.close()
-    assert troubles == []
-    assert [url for url in requests if not url.startswith("file://")] == []
-    assert len(requests) == len(contexts)
+        yield opened
 
 
 def gradient(value: float) -> str:
@@ -484,6 +472,29 @@ def test_nothing_leaves_the_page(opening, wide, high, theme):
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=SCREENSHOTS / f"page-{wide}-{theme}-{key}.png", full_page=True)
     assert page.locator(f".avx.av-{theme}").count() == 1
+
+
+def test_on_a_phone_the_drawing_keeps_a_size_that_can_be_read(opening):
+    page = opening(viewport={"width": 390, "height": 844})
+    page.focus(".avx")
+    for key in "1234":
+        page.keyboard.press(key)
+        page.keyboard.press("End")
+        natural, shown, frame = page.evaluate(
+            """() => {
+              const drawing = document.querySelector(".avx-drawing");
+              return [
+                parseFloat(getComputedStyle(drawing).getPropertyValue("--avx-wide")),
+                drawing.getBoundingClientRect().width,
+                document.querySelector(".avx-figure").clientWidth,
+              ];
+            }"""
+        )
+        assert shown >= 0.45 * natural - 1
+        assert shown >= min(natural * 0.75, frame) - 1  # as wide as it may be, not smaller
+        page.screenshot(path=SCREENSHOTS / f"page-phone-{key}.png", full_page=True)
+    over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(over) == 0
 
 
 @pytest.mark.parametrize("full", [False, True])

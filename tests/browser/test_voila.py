@@ -10,35 +10,23 @@ from playwright.sync_api import Locator, expect
 
 from tests.browser import lab, servers
 from tests.browser.test_lab import CELLS, SCREENSHOTS, shows, slide
+from tests.browser.visits import visit
 
 # Voila's own page asks for these icons, and does without them.
 ICONS = "https://cdn.jsdelivr.net/npm/@fortawesome/fontawesome-free@"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory) -> Iterator[str]:
+def explorer(browser, tmp_path_factory) -> Iterator[Locator]:
     folder: Path = tmp_path_factory.mktemp("notebooks")
     notebook = lab.notebook(folder / "live.ipynb", CELLS)
-    settings = tmp_path_factory.mktemp("settings")
-    with servers.serving((*servers.VOILA, str(notebook)), folder, settings) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def explorer(address, browser) -> Iterator[Locator]:
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
-    outside = servers.only_from(address, context)
-    troubles: list[str] = []
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.goto(address)
-    expect(page.locator(".avx")).to_have_count(4, timeout=60_000)
-    page.set_default_timeout(10_000)
-    yield page.locator(".avx").first
-    context.close()
-    assert troubles == []
-    assert [url for url in outside if not url.startswith(ICONS)] == []
+    with (
+        servers.serving((*servers.VOILA, str(notebook)), folder) as address,
+        visit(browser, address, address, console=False, spared=(ICONS,)) as page,
+    ):
+        expect(page.locator(".avx")).to_have_count(4, timeout=60_000)
+        page.set_default_timeout(10_000)
+        yield page.locator(".avx").first
 
 
 def test_it_works_in_voila(explorer):

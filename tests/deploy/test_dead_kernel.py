@@ -22,7 +22,7 @@ def window(tmp_path_factory, browser) -> Iterator[lab.Lab]:  # noqa: F811
     """A notebook with one widget, in a server of its own, since its kernel will be killed."""
     folder = tmp_path_factory.mktemp("notebooks")
     lab.notebook(folder / "live.ipynb", CELLS[:3])
-    with servers.serving(servers.LAB, folder, tmp_path_factory.mktemp("settings")) as address:
+    with servers.serving(servers.LAB, folder) as address:
         opened = lab.Lab(browser, address)
         opened.open("live.ipynb")
         yield opened

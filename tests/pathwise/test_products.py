@@ -477,6 +477,20 @@ def test_variables_of_a_program_may_be_given():
     assert paths.picture().formulas
 
 
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_on_the_meta_device_paths_are_counted_without_values(shape):
+    x = torch.ones(shape, device="meta", requires_grad=True)
+    y = x * x
+    z = (y + x).sum()
+    paths = paths_of(z, x)
+    assert paths.count == 3
+    assert paths.agrees is None
+    assert paths[0].titles == ("z", "y", "x")
+    assert "no values (meta)" in str(paths)
+    assert "Without values it cannot be compared with the gradient." in str(paths)
+    assert paths.picture().svg
+
+
 def test_errors_name_the_remedy():
     values = main_example()
     a, e = values["a"], values["e"]

@@ -116,8 +116,29 @@ def test_a_function_that_returns_no_tensors(result, said):
     with pytest.raises(TypeError) as caught:
         av.program(f, x=1.0)
     assert str(caught.value) == (
-        f"f() returned {said}; av.program() wants a function that returns a tensor, or a tuple, "
-        "list or dictionary of tensors: end it with a line such as `return loss`"
+        f"f() returned {said}; let it return a tensor, or a tuple, list or dictionary of tensors: "
+        "end it with a line such as `return loss`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (lambda: av.program(3, a=2.0), "av.program(f, a=2.0)"),  # type: ignore[arg-type]
+        (lambda: av.explore(3, a=2.0), "av.explore(f, a=2.0)"),  # type: ignore[arg-type]
+        (lambda: av.nudge(3, "a", a=2.0), "av.nudge(f, 'a', 0.001, a=2.0)"),  # type: ignore[arg-type]
+        (
+            lambda: av.descend(3, learning_rate=0.1, w=1.0),  # type: ignore[arg-type]
+            "av.descend(f, learning_rate=0.1, steps=20, w=1.0)",
+        ),
+    ],
+)
+def test_what_is_no_function(call, line):
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert str(caught.value) == (
+        f"{line.partition('(')[0]}() wants a function, but was given an object of type int; "
+        f"give the function itself and its inputs by name: {line}"
     )
 
 

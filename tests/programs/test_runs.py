@@ -47,6 +47,26 @@ def test_the_variables_of_other_frames_are_not_read():
     assert "secret" not in texts(program.at(x=0.4))
 
 
+def test_a_compiled_function_is_one_step():
+    @torch.compile(backend="aot_eager")
+    def inner(x):
+        return torch.sin(x) * x
+
+    def outer(x):
+        y = inner(x)  # compiled while it is watched; a warning of the compiler would be an error
+        z = y + x
+        return z
+
+    program = av.program(outer, x=0.5)
+    variables = program.variables()
+    assert [variable.title for variable in variables.nodes] == ["x", "y", "z"]
+    slope = torch.sin(torch.tensor(0.5)) + 0.5 * torch.cos(torch.tensor(0.5)) + 1
+    assert av.paths(variables, "x").total == pytest.approx(slope.item())
+    assert program.at(x=1.0).outputs[0].item() == pytest.approx(1.841471)
+    nudge = av.nudge(inner, "x", 0.001, x=0.5)
+    assert nudge.gradient == pytest.approx(slope.item() - 1)
+
+
 def test_the_callers_variables_are_not_read():
     secret = torch.tensor(2.0, requires_grad=True)
 

@@ -7,8 +7,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
@@ -24,6 +24,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from autograd_viz import text
 from autograd_viz.exercises.series import exercises_of
 from tests import test_javascript
+from tests.browser.visits import visit
 from tests.site.conftest import BUILDING, Site
 
 SCRIPT = BUILDING.parent / "static" / "site.js"
@@ -37,24 +38,9 @@ Opening = Callable[..., AbstractContextManager[Page]]
 def opening(browser: Browser, site: Site) -> Opening:
     """Opens a page; in the end nothing was said on the console, and nothing asked for outside."""
 
-    @contextmanager
-    def opened(name: str, address: str = "", **options: Any) -> Iterator[Page]:
+    def opened(name: str, address: str = "", **options: Any) -> AbstractContextManager[Page]:
         address = address or site.address
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        page = context.new_page()
-        troubles: list[str] = []
-        page.on("console", lambda said: troubles.append(said.text))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-
-        def look(url: str) -> None:
-            if not url.startswith((address, "data:", "blob:")):
-                troubles.append(f"asked for {url}")
-
-        page.on("request", lambda request: look(request.url))
-        page.goto(f"{address}/{name}")
-        yield page
-        context.close()
-        assert troubles == []
+        return visit(browser, f"{address}/{name}", address, **options)
 
     return opened
 

@@ -572,6 +572,14 @@ def test_nothing_of_the_users_is_changed():
         (lambda w: tangent_plot(w, "x"), TypeError, r"x has shape \[2\]"),
         (lambda w: tangent_plot(w, "x[5]"), TypeError, r"x has shape \[2\]"),
         (lambda w: tangent_plot(w, "a", interval=(3.0, 3.0)), ValueError, "from 3 to 3"),
+        (lambda w: tangent_plot(w, "a", interval=cast(Any, 3)), TypeError, "of a is 3; give two"),
+        (
+            lambda w: tangent_plot(w, "a", interval=cast(Any, (1, "x"))),
+            TypeError,
+            "give two numbers",
+        ),
+        (lambda w: contour_plot(w, "a", "b", intervals=cast(Any, 3)), TypeError, "one for each"),
+        (lambda w: contour_plot(w, "a", "b", intervals=cast(Any, (1, 2))), TypeError, "of a is 1;"),
         (
             lambda w: tangent_plot(w, "a", theme=cast(Any, "blue")),
             ValueError,

@@ -159,6 +159,7 @@ def test_ipywidgets():
         ([1.0, 1.0], "two of the choices for a are shown as 1.0; name them apart"),
         (torch.ones(9), "has 9 elements; a slider an element is for 1 to 8"),
         (torch.ones(0), "has 0 elements"),
+        (torch.ones(2, device="meta"), "no values that a slider could begin at (device meta)"),
         (torch.ones(2, 2), "a tensor of shape [2, 2]; sliders are for real numbers"),
         (math.nan, "the value of a is nan; give a finite number: av.explore(f, a=2.0)"),
         ("log", "a was given as a str; give a number, (min, max)"),

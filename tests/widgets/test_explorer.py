@@ -100,6 +100,8 @@ def test_it_greets_with_the_finished_backward_pass():
     assert [control["name"] for control in w.controls] == ["a", "b"]
     assert w.error is None
     assert repr(w) == "<Explorer at a = 2, b = 4.2500: backward, step 7>"
+    assert str(w) == w.snapshot().words
+    assert "∂e/∂a = " in str(w)
 
 
 def test_setting_inputs_shows_torchs_numbers_at_once():

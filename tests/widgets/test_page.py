@@ -134,5 +134,22 @@ def test_nothing_half_written_stays(tmp_path):
         page.write(path, "\ud800")
     assert path.read_text() == "before"
     assert [one.name for one in tmp_path.iterdir()] == ["page.html"]
-    with pytest.raises(FileNotFoundError):
-        page.write(tmp_path / "missing" / "page.html", "")
+
+
+def test_where_a_page_cannot_be_written_it_is_not_computed(tmp_path):
+    runs: list[float] = []
+
+    def square(a):
+        runs.append(a.item())
+        return a * a
+
+    w = av.explore(square, a=(0.0, 4.0, 1.0))
+    before = len(runs)
+    with pytest.raises(
+        FileNotFoundError, match=r"missing'; make it first: pathlib\.Path\('.*missing'"
+    ):
+        w.save_html(tmp_path / "missing" / "page.html")
+    with pytest.raises(ValueError, match=r"page\.txt' does not end in \.html"):
+        w.save_html(tmp_path / "page.txt")
+    assert len(runs) == before
+    assert list(tmp_path.iterdir()) == []

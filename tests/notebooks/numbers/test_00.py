@@ -29,3 +29,11 @@ def test_the_map_has_each_notebook_with_its_minutes(path):
     opening = nbformat.read(path, as_version=4).cells[0].source
     (minutes,) = re.findall(r"About (\d+) minutes", opening)
     assert re.search(rf"\]\({re.escape(path.name)}\) \| [^|]+ \| {minutes} \|", table)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_link_to_the_next_one_has_its_title(path):
+    closing = nbformat.read(path, as_version=4).cells[-1].source
+    (named,) = re.findall(r"Next: [^\[]*\[([^\]]+)\]\(([^)]+)\)", closing)
+    opening = nbformat.read(path.with_name(named[1]), as_version=4).cells[0].source
+    assert named[0] == f"{named[1][:2]} {opening.partition(chr(10))[0].removeprefix('# ')}"

@@ -36,14 +36,14 @@ def test_b4_in_our_engine():
 def test_b6_in_our_engine():
     table = said("08", "for epoch in range(40)")
     for line in (
-        "epoch  0: gradients  -2.0000  -7.8400 -16.2288   loss 7.3159",
-        "epoch  5: gradients  -0.4417  -1.7316  -3.5845   loss 0.3569",
-        "epoch 10: gradients  -0.0976  -0.3825  -0.7917   loss 0.0174",
-        "epoch 15: gradients  -0.0215  -0.0845  -0.1749   loss 0.0008",
-        "epoch 20: gradients  -0.0048  -0.0187  -0.0386   loss 0.0000",
-        "epoch 25: gradients  -0.0011  -0.0041  -0.0085   loss 0.0000",
-        "epoch 30: gradients  -0.0002  -0.0009  -0.0019   loss 0.0000",
-        "epoch 35: gradients  -0.0001  -0.0002  -0.0004   loss 0.0000",
+        "epoch  0: gradients  -2.0000  -7.8400 -16.2288   loss 7.3",
+        "epoch  5: gradients  -0.4417  -1.7316  -3.5845   loss 0.36",
+        "epoch 10: gradients  -0.0976  -0.3825  -0.7917   loss 0.017",
+        "epoch 15: gradients  -0.0215  -0.0845  -0.1749   loss 0.00085",
+        "epoch 20: gradients  -0.0048  -0.0187  -0.0386   loss 4.1e-05",
+        "epoch 25: gradients  -0.0011  -0.0041  -0.0085   loss 2e-06",
+        "epoch 30: gradients  -0.0002  -0.0009  -0.0019   loss 9.9e-08",
+        "epoch 35: gradients  -0.0001  -0.0002  -0.0004   loss 4.8e-09",
         "prediction for x = 4: 8.0000",
     ):
         assert line in table
