@@ -68,7 +68,7 @@ def trace(
     """
     if not isinstance(memory, int | float):
         raise TypeError(
-            f"memory is a {type(memory).__name__}; give a number of bytes: memory=2**30"
+            f"memory is of type {type(memory).__name__}; give a number of bytes: memory=2**30"
         )
     frame = sys._getframe(1)
     return recorded_from(output, grad, frame, names, params, call="trace", memory=memory)
@@ -138,9 +138,10 @@ def starting_grads(outputs: Sequence[Tensor], grad: object) -> list[Tensor]:
     elif isinstance(grad, Sequence) and not isinstance(grad, str):
         grads = list(grad)
     else:
+        like = repr(grad) if isinstance(grad, int | float | complex) else 1.0
         raise NotATensorError(
-            f"grad is a {type(grad).__name__}, not a tensor; give a tensor of the output's shape: "
-            f"av.trace(y, torch.full({list(outputs[0].shape)}, {grad!r}))"
+            f"grad is of type {type(grad).__name__}, not a tensor; give one of the output's shape: "
+            f"av.trace(y, torch.full({list(outputs[0].shape)}, {like}))"
         )
     if len(grads) != len(outputs):
         raise GradError(
@@ -161,7 +162,7 @@ def starting_grads(outputs: Sequence[Tensor], grad: object) -> list[Tensor]:
             grads[position] = torch.ones_like(output, requires_grad=False)
         elif not naming.is_tensor(start):
             raise NotATensorError(
-                f"the gradient for {which} is a {type(start).__name__}, not a tensor; "
+                f"the gradient for {which} is of type {type(start).__name__}, not a tensor; "
                 "give one of the output's shape: av.trace(y, torch.ones_like(y))"
             )
         elif start.shape != output.shape:

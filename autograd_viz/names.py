@@ -43,7 +43,7 @@ def given(names: Mapping[str, Tensor] | None) -> Iterator[tuple[str, Tensor]]:
     """The reader's own names."""
     if not isinstance(names, Mapping | None):
         raise TypeError(
-            f"names is a {type(names).__name__}; give a dictionary from name to tensor: "
+            f"names is of type {type(names).__name__}; give a dictionary from name to tensor: "
             'names={"loss": loss}'
         )
     for name, tensor in (names or {}).items():
@@ -101,7 +101,7 @@ def parameters(
             yield str(name), tensor
     else:
         raise TypeError(
-            f"params is a {type(params).__name__}; give the module itself, params=model, "
+            f"params is of type {type(params).__name__}; give the module itself, params=model, "
             "or params=dict(model.named_parameters())"
         )
 

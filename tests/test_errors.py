@@ -179,12 +179,12 @@ BAD_GRADS: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "a number": (
         lambda: (pair(), 1.5),
         NotATensorError,
-        ["a float, not a tensor", "av.trace(y, torch.full([2], 1.5))"],
+        ["of type float, not a tensor", "av.trace(y, torch.full([2], 1.5))"],
     ),
     "a number in a list": (
         lambda: ([leaf(), pair()], [None, 1.5]),
         NotATensorError,
-        ["the gradient for output 1 is a float", ONES_LIKE],
+        ["the gradient for output 1 is of type float", ONES_LIKE],
     ),
 }
 

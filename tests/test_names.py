@@ -174,9 +174,9 @@ def test_a_name_for_no_tensor(given):
 
 def test_names_of_the_wrong_type():
     y = leaf().exp()
-    with pytest.raises(TypeError, match=r"names is a list; .* names=\{\"loss\": loss\}"):
+    with pytest.raises(TypeError, match=r"names is of type list; .* names=\{\"loss\": loss\}"):
         av.graph(y, names=["y"])  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"params is a generator; .* params=model"):
+    with pytest.raises(TypeError, match=r"params is of type generator; .* params=model"):
         av.graph(y, params=nn.Linear(1, 1).parameters())  # type: ignore[arg-type]
 
 

@@ -177,7 +177,7 @@ def _labels(
     """The name of each value that has one, by id; in the order of the caller's variables."""
     if not isinstance(names, Mapping | None):
         raise TypeError(
-            f"names is a {type(names).__name__}; give a dictionary from name to value: "
+            f"names is of type {type(names).__name__}; give a dictionary from name to value: "
             'names={"loss": loss}'
         )
     members = {id(value): value for value in found}

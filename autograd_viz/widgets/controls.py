@@ -180,7 +180,7 @@ def checked(controls: Sequence[Control], given: object) -> dict[str, Value]:
     """
     if not isinstance(given, Mapping):
         raise ValueError(
-            f"inputs is a {type(given).__name__}; give a dictionary from name to value: "
+            f"inputs is of type {type(given).__name__}; give a dictionary from name to value: "
             f"w.inputs = {_example(controls)}"
         )
     by_name = {control.name: control for control in controls}

@@ -211,7 +211,7 @@ class Explorer(anywidget.AnyWidget):
             "\n".join(filter(None, (note, self.state["words"]))),
         )
 
-    def save(self, path: str | Path, limit: int = 1_000_000, **options: Any) -> Path:
+    def save(self, path: str | Path, limit: int = 2_000_000, **options: Any) -> Path:
         """Write a page that needs no Python (.html), the picture (.png), or all steps of the view.
 
         All steps: `.pdf` (a page each), `.gif`, `.svg` (it moves), or a folder such as "frames/".
@@ -230,7 +230,7 @@ class Explorer(anywidget.AnyWidget):
         frames = [self.snapshot(step) for step in range(1, count + 1)]
         return decks.save(strip(frames[0].title.partition(":")[0], frames), path, **options)
 
-    def save_html(self, path: str | Path, limit: int = 1_000_000) -> Path:
+    def save_html(self, path: str | Path, limit: int = 2_000_000) -> Path:
         """Write one self-contained file with all points of the sliders' grid, and return its path.
 
         It needs neither Python nor a network; every number in it was computed by PyTorch. Of a

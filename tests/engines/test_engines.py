@@ -389,7 +389,7 @@ def test_errors():
         av.trace(b)
     with pytest.raises(NotATensorError, match=r"needs \.value, \.grad and \.inputs"):
         av.graph(SimpleNamespace(value=1.0))
-    with pytest.raises(TypeError, match="names is a list"):
+    with pytest.raises(TypeError, match="names is of type list"):
         av.graph(Value(1.0), names=["a"])  # type: ignore[arg-type]
 
 

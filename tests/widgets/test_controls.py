@@ -242,7 +242,7 @@ def test_inputs_are_checked():
         ({"a": math.inf}, "give a number"),
         ({"kind": "ln"}, "kind cannot be 'ln'; give one of 'log2', 'log'"),
         ({"on": 1}, "give True or False"),
-        (3.0, "inputs is a float; give a dictionary"),
+        (3.0, "inputs is of type float; give a dictionary"),
     ]:
         with pytest.raises(ValueError, match=re.escape(words)):
             checked(CONTROLS, wrong)
