@@ -242,10 +242,10 @@ class _Builder:
                 data={"node": item.node},
             )
         group = self.known.groups[item.group]
-        times = item.end - item.first
-        kind = text.clean(group.kind) if group.kind != name else ""
+        times = self.folded.times(item)
+        kind = text.clean(self.folded.kind(group)) if group.kind != name else ""
         what = f"{kind} × {times:,}" if times > 1 else kind
-        lower, reserve = [_counted(self._size(item), "function")], []
+        lower, reserve = [_counted(len(self.folded.functions(item)), "function")], []
         if position in self.scene.inside:
             leaves = self.scene.inside[position]
             if position in self.ran:
@@ -263,13 +263,6 @@ class _Builder:
             marks=tuple(marks),
             data={"group": item.group},
         )
-
-    def _size(self, item: Item) -> int:
-        group = self.known.groups[item.group]
-        if group.times == 1:
-            return group.size
-        parts = group.items[item.first : item.end]
-        return sum(1 if part >= 0 else self.known.groups[~part].size for part in parts)
 
     def _parameters(self, leaves: Sequence[int], ran: bool) -> list[str]:
         numbers = sum(math.prod(self.graph.nodes[leaf].shape or ()) for leaf in leaves)
@@ -409,14 +402,15 @@ class _Builder:
         for number, position in enumerate(order, start=1):
             item = self.scene.items[position]
             group = self.known.groups[item.group] if item.node < 0 else None
-            times = item.end - item.first
-            kind = text.clean(group.kind if group else self.known.outline.names[item.node])
+            times = self.folded.times(item)
+            kind = self.folded.kind(group) if group else self.known.outline.names[item.node]
+            kind = text.clean(kind)
             rows.append(
                 [
                     str(number),
                     self.titles[position],
                     f"{kind} × {times:,}".strip() if times > 1 else kind,
-                    f"{self._size(item):,}" if group else "1",
+                    f"{len(self.folded.functions(item)):,}",
                     ", ".join(
                         self._parameters(self.scene.inside[position], position in self.ran)
                     ).rstrip(" ,")

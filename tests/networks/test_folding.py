@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -184,6 +185,81 @@ def test_hidden_views_lose_no_path():
     uses = {leaf for leaf, users in hidden.scene.uses.items() if users}
     assert len(uses) == 3
     assert len(sources) == len(hidden.scene.items) - 1  # in a row: each sends but the last
+
+
+def views_in(graph):
+    """The nodes that only change a shape, by PyTorch's names."""
+    known = "Alias|Expand|Permute|Select|Slice|Split|Squeeze|T|Transpose|UnsafeView|View"
+    return [node.id for node in graph.nodes if re.fullmatch(f"({known})Backward[01]", node.name)]
+
+
+def test_hidden_views_go_from_what_repeats_too():
+    x = torch.ones(4, 4, requires_grad=True)
+    h = x.sin()
+    for _ in range(20):
+        h = h.t()
+    for _ in range(30):
+        h = h.view(2, 8).sin().view(4, 4) * 2
+    folded = av.trace(h.cos().sum()).fold()
+    assert any("TBackward0 × 20" in words for words in folded.picture().words.splitlines())
+    hidden = folded.hide("views")
+    assert not any(name in texts(hidden) for name in ("TBackward0", "ViewBackward0"))
+    (repeats,) = [words for words in hidden.picture().words.splitlines() if "×" in words]
+    assert "SinBackward0, MulBackward0 × 30" in repeats
+    counted = sum(len(hidden.functions(item)) for item in hidden.scene.items.values())
+    views = views_in(folded.graph)
+    assert len(views) == 20 + 2 * 30
+    assert counted == len(folded.graph.nodes) - len(folded.graph.leaves) - len(views)
+    (name,) = {name for name in folded.known.names if name.endswith("steps2")}
+    one = hidden.open(name, index=3)
+    assert {"SinBackward0", "MulBackward0"} <= {*one.names}
+    assert not any("View" in name for name in one.names)
+    sources = {flow.source for flow in one.scene.flows}
+    assert len(sources) == len(one.scene.items) - 1  # in a row: each sends but the last
+
+
+def test_a_module_that_only_changes_the_shape_goes_with_the_views():
+    block = nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (2, 3)), nn.Linear(3, 3))
+    model = nn.Sequential(nn.Linear(3, 3), block, nn.Linear(3, 3))
+    with av.record(model):
+        loss = model(torch.ones(2, 3)).sum()
+    folded = av.trace(loss, params=model).fold(open="1")
+    assert {"1.0", "1.1", "1.2"} <= {*folded.names}
+    assert folded.hide("views").names == ("0", "1.2", "2", "loss")
+    assert "1.1" in folded.hide("views").focus("1.1").names, "what is looked for stays"
+
+
+def test_what_goes_past_a_hidden_view_is_what_was_sent():
+    def loss_of(x):  # the names in here are not the reader's
+        view = x.exp().t()
+        return (view.sin() * view.cos()).sum()
+
+    x = torch.rand(2, 3, requires_grad=True)
+    y = x.detach().exp()
+    trace = av.trace(loss_of(x))
+    folded = trace.fold().hide("views")
+    assert not any("TBackward0" in name for name in folded.names)
+    names, sent = folded.known.outline.names, {}
+    for flow in folded.scene.flows:
+        (edge,) = flow.edges
+        sent[names[folded.scene.items[flow.source].node]] = norm(trace.sent(edge))
+    # PyTorch's view gets the sum of the two, and this picture has both
+    assert sent["SinBackward0"] == pytest.approx(y.cos().square().norm().item())
+    assert sent["CosBackward0"] == pytest.approx(y.sin().square().norm().item())
+
+
+def test_toward_leaves_out_the_leaves_beside_the_path():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 1))
+    with av.record(model):
+        loss = model(torch.ones(2, 3)).sum()
+    folded = av.trace(loss, params=model).fold(open="2")
+    assert {"2.weight", "2.bias"} <= {*shown_leaves(folded)}
+    assert shown_leaves(folded.toward("0.weight")) == ["0.weight"]
+    assert set(shown_leaves(folded.open("0").toward("0"))) == {"0.weight", "0.bias"}
+
+
+def shown_leaves(folded):
+    return sorted(folded.known.outline.labels[leaf] for leaf in folded.scene.uses)
 
 
 def test_a_wrong_name_is_told_the_nearest():
