@@ -69,7 +69,9 @@ def _bounded(folded: Folded, style: Style) -> tuple[Folded, Picture]:
                 break
             most = min(most, cost / 3)
         smaller = coarser(part, max(1 - 1 / over, 1 / 3) if over else 1.0)
-        if smaller is None:
+        if smaller is None:  # less cannot be drawn, and takes little
+            style = replace(style, effort=max(effort, layout.EFFORT))
+            picture = replace(picture, style=style)
             break
         part = smaller
     if part is folded:
