@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape, quoteattr
 from autograd_viz import layout
 from autograd_viz.errors import LayoutError, LayoutTooLargeError
 from autograd_viz.picture import Arrow, Box, Cluster, Drawing, Engine, Formula, Picture, Strip
+from autograd_viz.progress import progress
 from autograd_viz.typeset import (
     AXIS,
     FRACTION_PAD,
@@ -149,7 +150,7 @@ def stylesheet() -> str:
 
 def _frames(strip: Strip) -> tuple[list[str], float, float]:
     """The frames side by side, each under its number."""
-    drawn = [_body(frame, legend=False) for frame in strip.frames]
+    drawn = _bodies(strip, legend=False)
     columns = max(1, min(strip.columns, len(drawn)))
     cell_wide = max((wide for _, wide, _ in drawn), default=0.0)
     cell_high = max((high for _, _, high in drawn), default=0.0) + SMALL
@@ -176,10 +177,19 @@ def _frames(strip: Strip) -> tuple[list[str], float, float]:
 
 def _paged(strip: Strip) -> tuple[list[list[str]], float, float]:
     """The parts of each frame, and the room of the largest, in whose middle the others stand."""
-    drawn = [_body(frame) for frame in strip.frames]
+    drawn = _bodies(strip)
     wide = max(wide for _, wide, _ in drawn)
     high = max(high for _, _, high in drawn)
     return [[_group((wide - own) / 2, 0), *body, "</g>"] for body, own, _ in drawn], wide, high
+
+
+def _bodies(strip: Strip, legend: bool = True) -> list[tuple[list[str], float, float]]:
+    with progress("drawing the frames", len(strip.frames), "frames") as advance:
+        drawn = []
+        for frame in strip.frames:
+            drawn.append(_body(frame, legend))
+            advance(1)
+    return drawn
 
 
 def _group(x: float, y: float) -> str:

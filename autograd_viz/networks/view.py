@@ -17,7 +17,8 @@ from autograd_viz.networks.folding import Folded
 from autograd_viz.networks.known import Item
 from autograd_viz.networks.scene import Flow
 from autograd_viz.networks.strengths import MEANING, Scale, mark_of, scale_of
-from autograd_viz.picture import Arrow, Box, Drawing, Mark, Picture, Style, strip
+from autograd_viz.picture import MOST_FRAMES, Arrow, Box, Drawing, Mark, Picture, Style, strip
+from autograd_viz.progress import progress
 from autograd_viz.typeset import Line, Run
 from autograd_viz.typeset import math as letters
 
@@ -43,8 +44,7 @@ def drawn(folded: Folded, style: Style, frame: int | str | None) -> Drawing:
     if folded.trace is None:
         raise ValueError(f"frame={frame!r}: a graph has no frames; write av.trace(...).fold()")
     if frame == "all":
-        frames = [_frame(folded, number, whole) for number in range(1, last + 1)]
-        return strip(whole.title, frames)
+        return strip(whole.title, _frames(folded, whole, last))
     if not isinstance(frame, int) or not 1 <= frame <= last:
         raise ValueError(f'frame={frame!r}: give a number from 1 to {last}, or "all"')
     return _frame(folded, frame, whole)
@@ -78,6 +78,23 @@ def _bounded(folded: Folded, style: Style) -> tuple[Folded, Picture]:
         return folded, picture
     part = replace(part, notes=(*part.notes, note(folded, part, effort)))
     return part, _Builder(part).picture(style)
+
+
+def _frames(folded: Folded, whole: Picture, last: int) -> list[Picture]:
+    if last > MOST_FRAMES:
+        groups = [folded.known.groups[~code] for code in folded.opened if code < -1]
+        largest = max(groups, key=lambda group: group.size, default=None)
+        closed = f", or fewer boxes: .close({largest.name!r})" if largest else ""
+        raise ValueError(
+            f'frame="all": there are {last:,} frames, and at most {MOST_FRAMES} are drawn at once; '
+            f"draw one of them, frame=1 to {last}{closed}"
+        )
+    with progress("drawing the frames", last, "frames") as advance:
+        frames = []
+        for number in range(1, last + 1):
+            frames.append(_frame(folded, number, whole))
+            advance(1)
+    return frames
 
 
 def _frame(folded: Folded, number: int, whole: Picture) -> Picture:

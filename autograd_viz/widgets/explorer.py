@@ -14,8 +14,9 @@ from traitlets import TraitError
 from autograd_viz import decks, functions_view, show
 from autograd_viz.backward import recorded_from
 from autograd_viz.networks.folding import Folded
-from autograd_viz.picture import Picture, strip
+from autograd_viz.picture import MOST_FRAMES, Picture, strip
 from autograd_viz.programs.forward import Program
+from autograd_viz.progress import progress
 from autograd_viz.widgets import page
 from autograd_viz.widgets.controls import beginning, checked, tick_of
 from autograd_viz.widgets.folded_page import packed_folded
@@ -217,6 +218,9 @@ class Explorer(anywidget.AnyWidget):
             path: the file, whose ending names the format, or the folder.
             limit: bytes that a page may take, as for `save_html`.
             options: `seconds` and `numbered`, as for `autograd_viz.decks.save`.
+
+        Raises:
+            ValueError: there are more than 120 steps, or as `save_html` says.
         """
         ending = Path(path).suffix.lower()
         if ending in (".html", ".htm"):
@@ -224,7 +228,16 @@ class Explorer(anywidget.AnyWidget):
         if ending == ".png":
             return show.save(self.snapshot(), path)
         count = len(_view(self.scene, self.view)["frames"])
-        frames = [self.snapshot(step) for step in range(1, count + 1)]
+        if count > MOST_FRAMES:
+            raise ValueError(
+                f"there are {count:,} steps, and a deck has at most {MOST_FRAMES}; close groups, "
+                f'w.opened = {self.opened[:1]}, or write a page that has them all: w.save("e.html")'
+            )
+        with progress("drawing the steps", count, "steps") as advance:
+            frames = []
+            for step in range(1, count + 1):
+                frames.append(self.snapshot(step))
+                advance(1)
         return decks.save(strip(frames[0].title.partition(":")[0], frames), path, **options)
 
     def save_html(self, path: str | Path, limit: int = 1_000_000) -> Path:

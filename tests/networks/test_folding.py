@@ -13,7 +13,7 @@ from torch import nn
 import autograd_viz as av
 from autograd_viz.networks.folding import GUESSED, MOST
 from autograd_viz.networks.view import norm
-from autograd_viz.picture import Picture
+from autograd_viz.picture import MOST_FRAMES, Picture
 
 
 def encoder(layers=6):
@@ -295,6 +295,26 @@ def test_frames_go_group_by_group_in_the_engines_order(traced):
         folded.picture(frame=0)
     with pytest.raises(ValueError, match=r"a graph has no frames; write av.trace"):
         trace.graph.fold().picture(frame=1)
+
+
+def test_all_frames_of_a_long_pass_are_too_many():
+    model = nn.Sequential(*(nn.Sequential(nn.Linear(2, 2), nn.Tanh()) for _ in range(70)))
+    with av.record(model):
+        loss = model(torch.ones(1, 2)).sum()
+    folded = av.trace(loss, params=model).fold()
+    folded = folded.open(*{group.name for group in folded.known.groups[1:]})
+    count = len(folded.scene.ranks)
+    assert count > MOST_FRAMES
+    with pytest.raises(ValueError, match=f'frame="all": there are {count} frames') as error:
+        folded.picture(frame="all")
+    name = str(error.value).partition(".close('")[2].partition("')")[0]
+    assert len(folded.close(name).scene.ranks) < count, "the line to type helps"
+    assert drawn(folded, frame=count).title.endswith(f"step {count} of {count}: TBackward0")
+    w = av.step(folded)
+    with pytest.raises(ValueError, match=rf"{count} steps, and a deck has at most {MOST_FRAMES}"):
+        w.save("never.pdf")
+    w.opened = w.opened[:1]
+    assert len(w.scene["views"][0]["frames"]) <= MOST_FRAMES
 
 
 def test_a_large_graph_shows_itself_folded(traced):
