@@ -95,6 +95,8 @@ test("the nearest tick of a coarser grid keeps choices", () => {
 test("the order of what is opened does not matter", () => {
   assert.equal(keyOf(["d", "c"], "1|2"), keyOf(["c", "d"], "1|2"));
   assert.notEqual(keyOf(["d"], "1|2"), keyOf([], "1|2"));
+  assert.notEqual(keyOf(["a,b"], "1|2"), keyOf(["a", "b"], "1|2"));
+  assert.notEqual(keyOf(["a"], "/1"), keyOf(["a/"], "1"));
 });
 
 test("numbers are read as they are typed", () => {

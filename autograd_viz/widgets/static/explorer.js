@@ -274,7 +274,7 @@ export function nearest(controls, ticks, tick) {
  * @param {string} tick
  */
 export function keyOf(opened, tick) {
-  return `${[...opened].sort().join(",")}/${tick}`;
+  return JSON.stringify([[...opened].sort(), tick]); // a name may hold any character
 }
 
 /**
