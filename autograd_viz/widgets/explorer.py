@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from autograd_viz.widgets.companions import Companion
 
 Json = dict[str, Any]
+MOST_LEAVES = 12  # of a model that is shown by variable
 
 
 def explore(f: Callable[..., Any], /, **inputs: Any) -> Explorer:
@@ -101,7 +102,7 @@ def step(
     >>> model = torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(12)))
     >>> with av.record(model):
     ...     loss = model(torch.ones(1, 4)).sum()
-    >>> w = av.step(loss, params=model)
+    >>> w = av.step(loss, params=model)  # large, so that it is shown in groups
     >>> w.opened = ["7"]
     >>> w.opened
     ['Sequential', '7']
@@ -115,7 +116,10 @@ def step(
         return Explorer(FoldedStates(output))
     frame = sys._getframe(1)
     trace = recorded_from(output, grad, frame, names, params, call="step")
-    large = len(trace.graph.nodes) > functions_view.LIMIT
+    graph = trace.graph
+    # One oval with all parameters of a model below it, as of an LSTM, tells nothing.
+    wide = params is not None and len(graph.leaves) > MOST_LEAVES
+    large = len(graph.nodes) > functions_view.LIMIT or wide
     return Explorer(FoldedStates(trace.fold()) if large else States(trace))
 
 

@@ -278,6 +278,16 @@ def test_a_search_shows_what_was_hidden(w):
     assert states.sought("nothing of the kind", w.inputs, w.opened) is None
 
 
+def test_a_small_graph_with_many_parameters_is_shown_in_groups():
+    lstm = nn.LSTM(4, 8, 2, bidirectional=True)
+    loss = lstm(torch.randn(5, 1, 4))[0].sum()
+    assert len(av.graph(loss).nodes) < 40
+    assert av.step(loss, params=lstm).view == "network"
+    assert av.step(loss).view == "backward", "where no model is named"
+    linear = nn.Linear(2, 1)
+    assert av.step(linear(torch.ones(2)).sum(), params=linear).view == "backward"
+
+
 def test_a_group_that_is_hidden_with_the_views_is_found():
     model, loss = passed(nn.Sequential(nn.Flatten(0), nn.Linear(12, 12), nn.Unflatten(0, (3, 4))))
     states = FoldedStates(av.trace(loss, params=model).fold())
