@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from autograd_viz.widgets.companions import Companion
 
 Json = dict[str, Any]
-MOST_LEAVES = 12  # of a model that is shown by variable
+MOST_LEAVES = 8  # of a model that is shown by variable; more are too small to be read
 
 
 def explore(f: Callable[..., Any], /, **inputs: Any) -> Explorer:
@@ -87,7 +87,7 @@ def step(
         output: as for `autograd_viz.trace`; or a folded graph or trace, which is shown as it is.
         grad: as for `trace`.
         names: as for `trace`.
-        params: as for `trace`.
+        params: as for `trace`; a model with more than 8 parameters is shown in groups.
 
     Raises:
         Exception: as for `trace`.
