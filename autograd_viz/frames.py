@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 
+from autograd_viz import layout
 from autograd_viz.model import Link, Variable, Variables
 
 LIMIT = 60  # variables that are drawn; a person cannot read more at once
@@ -14,11 +15,28 @@ Appearances = Mapping[Hashable, int]
 
 
 def drawn(shown: Variables) -> tuple[tuple[Variable, ...], tuple[Link, ...]]:
-    """The variables that are drawn, and the links between them: those nearest to the output."""
-    nodes = shown.nodes[-LIMIT:]
-    first = nodes[0].id
-    links = [link for link in shown.links if link.target >= first and link.source >= first]
-    return nodes, tuple(links)
+    """The variables that are drawn, and the links between them: those nearest to the output.
+
+    No more than can be laid out: where each is made from all before it, that is about twenty.
+    """
+    count = min(LIMIT, len(shown.nodes))
+    while True:
+        nodes = shown.nodes[-count:]
+        first = nodes[0].id
+        links = [link for link in shown.links if link.target >= first and link.source >= first]
+        if len(links) < count or _fits(nodes, links):
+            return nodes, tuple(links)
+        count -= 1 + count // 10
+
+
+def _fits(nodes: Sequence[Variable], links: Sequence[Link]) -> bool:
+    """Whether the view with most boxes, one for each link, can be laid out."""
+    boxes = [f"{node.id}" for node in nodes]
+    arrows = []
+    for number, link in enumerate(links):
+        boxes.append(f"link {number}")
+        arrows += [(f"{link.source}", boxes[-1]), (boxes[-1], f"{link.target}")]
+    return layout.estimate(boxes, arrows) < layout.EFFORT
 
 
 def forward(nodes: Sequence[Variable], links: Sequence[Link]) -> Appearances:

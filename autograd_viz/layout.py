@@ -219,6 +219,11 @@ def longest(effort: int) -> float:
     return math.sqrt(effort / PAIR)
 
 
+def more(effort: int) -> int:
+    """The effort to try next: an error that told a number which is too small again is of no use."""
+    return max(10 * effort, EFFORT)
+
+
 def run(
     dot_source: str, *, format: str = "svg", engine: Engine = "auto", effort: int = EFFORT
 ) -> str:
@@ -463,5 +468,5 @@ def _run_dot(text: str, format: str, effort: int, subject: str) -> str:
 def _too_large(subject: str, effort: int) -> LayoutTooLargeError:
     return LayoutTooLargeError(
         f"{subject}: the layout takes more than effort={effort:_}. Draw fewer boxes or a part of "
-        f"it, or allow more: effort={10 * effort:_}"
+        f"it, or allow more: effort={more(effort):_}"
     )

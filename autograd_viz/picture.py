@@ -18,6 +18,7 @@ Mark = Literal[
     "leaf", "constant", "unused", "empty", "alarm", "hidden", "lit", "dim", "cut", "stack",
     "absent", "zero", "inf", "nan",
 ]  # fmt: skip
+MOST_FRAMES = 120  # of one drawing at once: each is a picture, and 120 take some 15 s and 15 MB
 THEMES: tuple[Theme, ...] = ("auto", "light", "dark")
 ENGINES: tuple[Engine, ...] = ("auto", "wasm", "dot")
 

@@ -12,15 +12,18 @@ DELAY = 2.0  # seconds; what takes less needs no bar
 
 
 @contextmanager
-def progress(doing: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Yield a function to call with the number of nodes done since its last call.
+def progress(
+    doing: str, total: int | None = None, unit: str = "nodes"
+) -> Iterator[Callable[[int], None]]:
+    """Yield a function to call with the number of units done since its last call.
 
     Once DELAY seconds are over, such a call shows a bar of tqdm's, which is cleared when the block
     ends. The environment variable TQDM_DISABLE=1 silences it.
 
     Args:
         doing: what is being done, in the words of the bar.
-        total: the number of all nodes, if it is known.
+        total: the number of all units, if it is known.
+        unit: what is counted.
 
     >>> with progress("adding", total=10) as advance:
     ...     for number in range(0, 10, 5):
@@ -34,7 +37,7 @@ def progress(doing: str, total: int | None = None) -> Iterator[Callable[[int], N
         if bar is not None:
             bar.update(count)
         elif time.monotonic() - start >= DELAY:
-            bar = _bar(doing, total, done, time.monotonic() - start)
+            bar = _bar(doing, total, unit, done, time.monotonic() - start)
 
     try:
         yield advance
@@ -43,7 +46,7 @@ def progress(doing: str, total: int | None = None) -> Iterator[Callable[[int], N
             bar.close()
 
 
-def _bar(doing: str, total: int | None, done: int, elapsed: float) -> Any:
+def _bar(doing: str, total: int | None, unit: str, done: int, elapsed: float) -> Any:
     from tqdm import tqdm  # here: what is quick does not load it
 
     class Bar(tqdm):  # type: ignore[misc]
@@ -51,7 +54,7 @@ def _bar(doing: str, total: int | None, done: int, elapsed: float) -> Any:
 
     # tqdm itself reads the environment only once, when it is loaded.
     silent = bool(os.environ.get("TQDM_DISABLE"))
-    looks = {"unit": " nodes", "unit_scale": True, "leave": False}
+    looks = {"unit": f" {unit}", "unit_scale": True, "leave": False}
     bar = Bar(desc=doing, total=total, delay=DELAY, disable=silent, **looks)
     if not bar.disable:  # the work began before: so that the rate is right
         bar.start_t -= elapsed

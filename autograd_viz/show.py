@@ -78,17 +78,20 @@ def _functions(
     graph: Graph, trace: Trace | None, style: Style, limit: int = functions_view.LIMIT
 ) -> Drawing:
     """At most `limit` nodes, and no more than can be laid out with the style's effort."""
-    asked = limit
+    asked, effort = limit, style.effort or layout.EFFORT
     while True:
         picture = functions_view.functions(graph, trace, limit=limit, style=style)
-        if limit == 1 or svg.fits(picture):
+        if svg.fits(picture):
+            break
+        if limit == 1:  # less cannot be drawn, and takes little
+            picture = replace(picture, style=replace(style, effort=max(effort, layout.EFFORT)))
             break
         limit //= 2
     if limit == asked:
         return picture
     note = (
         f"limit={asked} would take too long to lay out, so {limit} are drawn; "
-        f"picture(limit={asked}, effort={10 * (style.effort or layout.EFFORT):_}) tries longer."
+        f"picture(limit={asked}, effort={layout.more(effort):_}) tries longer."
     )
     return replace(picture, words=f"{picture.words}\n{note}", notes=(*picture.notes, note))
 

@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape, quoteattr
 from autograd_viz import layout
 from autograd_viz.errors import LayoutError, LayoutTooLargeError
 from autograd_viz.picture import Arrow, Box, Cluster, Drawing, Engine, Formula, Picture, Strip
+from autograd_viz.progress import progress
 from autograd_viz.typeset import (
     AXIS,
     FRACTION_PAD,
@@ -39,6 +40,7 @@ SMALL = 14.0  # font of the legend and the notes
 HEAD = 9.0  # length of an arrow's head
 THIN, THICK = 1.5, 7.0  # arrows of the least and the largest gradient
 FADED = 0.8  # how much of the stronger fill the rectangle of the largest gradient has
+SIGN = 22.0  # height of the sign with a frame's title
 STACK = 7.0  # by how much the outline behind a box that repeats stands out
 CROSS = 8.0  # half the width of the cross on an arrow that is cut
 SURE = 5  # how far off an estimate of a layout's cost may be
@@ -149,7 +151,7 @@ def stylesheet() -> str:
 
 def _frames(strip: Strip) -> tuple[list[str], float, float]:
     """The frames side by side, each under its number."""
-    drawn = [_body(frame, legend=False) for frame in strip.frames]
+    drawn = _bodies(strip, legend=False)
     columns = max(1, min(strip.columns, len(drawn)))
     cell_wide = max((wide for _, wide, _ in drawn), default=0.0)
     cell_high = max((high for _, _, high in drawn), default=0.0) + SMALL
@@ -176,10 +178,19 @@ def _frames(strip: Strip) -> tuple[list[str], float, float]:
 
 def _paged(strip: Strip) -> tuple[list[list[str]], float, float]:
     """The parts of each frame, and the room of the largest, in whose middle the others stand."""
-    drawn = [_body(frame) for frame in strip.frames]
+    drawn = _bodies(strip)
     wide = max(wide for _, wide, _ in drawn)
     high = max(high for _, _, high in drawn)
     return [[_group((wide - own) / 2, 0), *body, "</g>"] for body, own, _ in drawn], wide, high
+
+
+def _bodies(strip: Strip, legend: bool = True) -> list[tuple[list[str], float, float]]:
+    with progress("drawing the frames", len(strip.frames), "frames") as advance:
+        drawn = []
+        for frame in strip.frames:
+            drawn.append(_body(frame, legend))
+            advance(1)
+    return drawn
 
 
 def _group(x: float, y: float) -> str:
@@ -253,8 +264,8 @@ def _rules_of_groups(scope: str, colour: dict[str, str]) -> str:
     rules = {
         ".av-cluster rect": f"fill:{colour['soft']};fill-opacity:.06;stroke:{colour['soft']};"
         "stroke-width:1.2",
-        ".av-cluster text": f"fill:{colour['soft']};stroke:{colour['paper']};stroke-width:4;"
-        "stroke-linejoin:round;paint-order:stroke",
+        ".av-cluster .av-sign": f"fill:{colour['paper']};fill-opacity:1;stroke:none",
+        ".av-cluster text": f"fill:{colour['soft']}",
         ".av-strong": f"fill:{colour['strong']};stroke:none",
         ".av-rect.av-zero": f"fill:{colour['paper']}",
         ".av-rect.av-nan": "stroke-dasharray:5 3",
@@ -364,16 +375,18 @@ def _kept_layout(
 
 
 def _title_size(cluster: Cluster) -> tuple[float, float]:
-    return round(measure(cluster.title, SMALL).width, 2), SMALL
+    """The room of a frame's title, on its sign: below it is room for an arrow's head."""
+    return round(measure(cluster.title, SMALL).width + 12, 2), SIGN
 
 
 def _cluster(cluster: Cluster, first: layout.Point, last: layout.Point) -> str:
-    """A frame from its first to its last corner, drawn over the arrows: none hides its title."""
+    """A frame from its first to its last corner; arrows run behind the sign with its title."""
     title = "".join(_text(cluster.title, first[0] + 12, first[1] + 19, SMALL))
     return (
         f'<g class="av-cluster"{_data(cluster.data)}><rect x="{_n(first[0])}" '
         f'y="{_n(first[1])}" width="{_n(last[0] - first[0])}" height="{_n(last[1] - first[1])}" '
-        f'rx="10"/>{title}</g>'
+        f'rx="10"/><rect class="av-sign" x="{_n(first[0] + 6)}" y="{_n(first[1] + 4)}" '
+        f'width="{_n(_title_size(cluster)[0])}" height="{_n(SIGN)}" rx="5"/>{title}</g>'
     )
 
 

@@ -1,5 +1,7 @@
 """In which frame each part appears; the pictures are looked at in test_variables_view."""
 
+from typing import Any
+
 import torch
 
 import autograd_viz as av
@@ -33,3 +35,18 @@ def test_only_what_is_nearest_to_the_output_is_drawn():
     nodes, links = frames.drawn(av.trace(x, names=values).variables())
     assert [len(nodes), len(links)] == [60, 59]
     assert nodes[-1].name == "x99"
+
+
+def test_what_cannot_be_laid_out_is_not_drawn():
+    x = torch.ones(1, requires_grad=True)
+    values = {"x0": x}
+    for number in range(1, 40):  # each is made from all before it
+        values[f"x{number}"] = x = torch.stack([*values.values()]).sum() * torch.ones(1)
+    shown = av.trace(x, names=values).variables()
+    nodes, links = frames.drawn(shown)
+    assert 10 < len(nodes) < 30
+    assert nodes == shown.nodes[-len(nodes) :]
+    assert len(links) == len(nodes) * (len(nodes) - 1) / 2
+    drawing: Any = shown.picture()
+    assert f"{40 - len(nodes)} of 40 variables are left out." in drawing.notes
+    drawing.svg  # noqa: B018

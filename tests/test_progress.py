@@ -62,8 +62,8 @@ def test_the_bar_counts_all_nodes(monkeypatch):
     counts = {}
     make = progress._bar
 
-    def made(doing, total, done, elapsed):
-        bar = counts[doing] = make(doing, total, done, elapsed)
+    def made(doing, total, unit, done, elapsed):
+        bar = counts[doing] = make(doing, total, unit, done, elapsed)
         return bar
 
     monkeypatch.setattr(progress, "_bar", made)

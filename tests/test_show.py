@@ -235,6 +235,18 @@ def test_a_large_limit_is_bounded_and_a_note_says_so():
     assert not any("too long" in note for note in whole.notes)
 
 
+@pytest.mark.parametrize("effort", [1, 1_000_000])
+def test_an_effort_that_holds_nothing_draws_one_function(effort):
+    y = torch.ones(3, requires_grad=True)
+    for _ in range(10):
+        y = y.sin()
+    drawing: Any = av.graph(y).picture(limit=10, effort=effort)
+    (note,) = [note for note in drawing.notes if "too long" in note]
+    assert note.startswith("limit=10 would take too long to lay out, so 1 are drawn")
+    assert "effort=2_000_000_000) tries longer" in note
+    assert "SinBackward0" in drawing.svg
+
+
 @pytest.mark.parametrize("effort", [0, -1, 1.5, "much"])
 def test_an_effort_is_a_number_of_instructions(effort):
     with pytest.raises(ValueError, match="give a number of instructions, as 2_000_000_000"):
@@ -243,6 +255,6 @@ def test_an_effort_is_a_number_of_instructions(effort):
 
 def test_the_effort_of_a_picture_bounds_its_layout():
     variables = main_example().variables()
-    with pytest.raises(LayoutTooLargeError, match="allow more: effort=10_000"):
+    with pytest.raises(LayoutTooLargeError, match="allow more: effort=2_000_000_000"):
         variables.picture(effort=1_000).svg  # noqa: B018
     assert variables.picture(effort=10**9).svg == variables.picture().svg

@@ -186,7 +186,5 @@ def test_what_a_hook_changes_in_place_is_seen_without_room_too():
 
 def test_memory_has_to_be_a_number():
     _, loss = deep(layers=1)
-    with pytest.raises(
-        TypeError, match=r"memory is of type str; .* memory=2\*\*30"
-    ):
+    with pytest.raises(TypeError, match=r"memory is of type str; .* memory=2\*\*30"):
         av.trace(loss, memory="1 GB")  # type: ignore[arg-type]

@@ -76,6 +76,6 @@ def name_of(folded: Folded, number: int) -> str:
 
 def _title(folded: Folded, number: int) -> tuple[Run, ...]:
     group = folded.known.groups[number]
-    kind = group.kind if group.kind != group.name else ""
+    kind = folded.kind(group) if group.kind != group.name else ""
     shown = Run(name_of(folded, number), "code")
     return shown, *((Run(f"  {text.clean(kind)}"),) if kind else ())

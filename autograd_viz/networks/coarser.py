@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from autograd_viz import text
+from autograd_viz import layout, text
 from autograd_viz.networks.clusters import name_of
 
 if TYPE_CHECKING:
@@ -60,5 +60,5 @@ def note(asked: Folded, drawn: Folded, effort: int) -> str:
         done.append(f"of each box only the {NEAREST} gradients to the nearest are drawn")
     return (
         f"All of it would take too long to lay out; {'; '.join(done)}. "
-        f"picture(effort={10 * effort:_}) tries longer."
+        f"picture(effort={layout.more(effort):_}) tries longer."
     )

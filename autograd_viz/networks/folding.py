@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autograd_viz.model import Graph, Shown, Trace
-from autograd_viz.networks.groups import Group
-from autograd_viz.networks.known import Known, known_of
+from autograd_viz.networks.groups import Group, kinds
+from autograd_viz.networks.known import Item, Known, known_of
 from autograd_viz.networks.scene import Scene, scene_of
 from autograd_viz.walk import garbage_collection_paused
 
@@ -109,7 +109,18 @@ class Folded(Shown):
         return replace(self._seen(name), near=(name, steps))
 
     def hide(self, *what: str) -> Folded:
-        """Leave out `"leaves"`, or `"views"`: functions that only change the shape."""
+        """Leave out `"leaves"`, or `"views"`: functions that only change the shape.
+
+        Views are not counted in groups either, and a group that has nothing else goes too.
+
+        >>> import torch, autograd_viz as av
+        >>> model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Flatten(0))
+        >>> with av.record(model):
+        ...     loss = model(torch.ones(4, 3)).sum()
+        >>> folded = av.graph(loss, params=model).fold()
+        >>> folded.names, folded.hide("views").names
+        (('0', '1', 'loss'), ('0', 'loss'))
+        """
         for each in what:
             if each not in HIDEABLE:
                 raise ValueError(
@@ -140,6 +151,35 @@ class Folded(Shown):
         """What is seen."""
         with garbage_collection_paused():
             return scene_of(self)
+
+    def functions(self, item: Item) -> np.ndarray:
+        """The functions in an item that are not hidden."""
+        members = self.known.members(item)
+        return members[~self._views[members]] if "views" in self.hidden else members
+
+    def kind(self, group: Group) -> str:
+        """The class of a group's module; of what has none, which functions are in it."""
+        names, groups = self.known.outline.names, self.known.groups
+        if "views" not in self.hidden or (group.times > 1 and group.items[0] >= 0):
+            return group.kind
+        part = group if group.times == 1 else groups[~group.items[0]]
+        if group.kind != kinds(part.items, names, groups):
+            return group.kind
+        return kinds([one for one in part.items if one < 0 or not self._views[one]], names, groups)
+
+    def times(self, item: Item) -> int:
+        """How often an item repeats, but for hidden repetitions."""
+        single = item.end > 1 and self.known.groups[item.group].items[0] >= 0
+        return len(self.functions(item)) if single else item.end - item.first
+
+    @cached_property
+    def _views(self) -> np.ndarray:
+        """Of each node, whether it is a view; what is in the focus does not count as one."""
+        found, known = self.known.views.copy(), self.known
+        for name in (self.goal, self.near[0] if self.near else None):
+            for code in known.named(name) if name is not None else ():
+                found[known.members(known.item(code))] = False
+        return found
 
     def _seen(self, name: str) -> Folded:
         """The same with what has this name no longer hidden in a closed group."""

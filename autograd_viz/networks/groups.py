@@ -188,7 +188,8 @@ class _Repeats:
     def _group(self, parent: int, items: list[int], period: int) -> int:
         drafts = self.drafts
         whole, times = len(drafts), len(items) // period
-        drafts.append(_Draft("", self._kinds(items[:period]), parent, items, times))
+        kind = kinds(items[:period], self.names, drafts)
+        drafts.append(_Draft("", kind, parent, items, times))
         if period > 1:
             drafts[whole].items = []
             for begin in range(0, len(items), period):
@@ -206,9 +207,11 @@ class _Repeats:
                         drafts[~item].parent = ~step
         return ~whole
 
-    def _kinds(self, items: Sequence[int]) -> str:
-        kinds = [self.names[item] if item >= 0 else self.drafts[~item].kind for item in items]
-        return text.joined(list(dict.fromkeys(kinds)), most=2)
+
+def kinds(items: Sequence[int], names: Sequence[str], groups: Sequence[Group | _Draft]) -> str:
+    """What stands in a pattern that has no name of its own: `SinBackward0, MulBackward0`."""
+    found = [names[item] if item >= 0 else groups[~item].kind for item in items]
+    return text.joined(list(dict.fromkeys(found)), most=2)
 
 
 def _longest_repetition(marks: np.ndarray) -> _Repetition | None:

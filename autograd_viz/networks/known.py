@@ -43,6 +43,7 @@ class Known:
     outline: Outline
     groups: tuple[Group, ...]
     leaves: tuple[int, ...]
+    views: np.ndarray  # of each node, whether it is one of VIEWS, without a name, and no output
     norms: dict[object, float | None] = field(default_factory=dict)  # those asked for before
 
     @cached_property
@@ -63,6 +64,24 @@ class Known:
         for source, _, leaf, _ in rows.tolist():
             owner.setdefault(leaf, owner.get(source, 0))
         return owner
+
+    @cached_property
+    def _order(self) -> tuple[np.ndarray, Sequence[int]]:
+        """All nodes with those of each group side by side, and where those of a group begin."""
+        order: list[int] = []
+        begins = [0] * len(self.groups)
+        waiting = [~0]
+        while waiting:
+            if (code := waiting.pop()) >= 0:
+                order.append(code)
+                continue
+            begins[~code] = len(order)
+            items = self.groups[~code].items
+            if min(items, default=0) < 0:
+                waiting += items[::-1]
+            else:  # a million nodes at once
+                order += items
+        return np.array(order, dtype=np.int64), begins
 
     def around(self, item: int) -> list[int]:
         """The groups around a node or a group, from the inside out."""
@@ -87,18 +106,25 @@ class Known:
         same = set(found)
         return [item for item in found if not same.intersection(self.around(item))]
 
-    def members(self, item: Item) -> list[int]:
+    def item(self, code: int) -> Item:
+        """The item of a node, or of a whole group."""
+        if code >= 0:
+            return Item(node=code)
+        return Item(group=~code, end=self.groups[~code].times)
+
+    def members(self, item: Item) -> np.ndarray:
         """The nodes of an item."""
         if item.node >= 0:
-            return [item.node]
+            return np.array([item.node])
+        order, begins = self._order
         group = self.groups[item.group]
-        waiting = [*(group.items if group.times == 1 else group.items[item.first : item.end])]
-        found = [part for part in waiting if part >= 0]
-        waiting = [part for part in waiting if part < 0]
-        while waiting:
-            for part in self.groups[~waiting.pop()].items:
-                (found if part >= 0 else waiting).append(part)
-        return found
+        begin, end = begins[group.id], begins[group.id] + group.size
+        if group.times > 1 and group.items[0] >= 0:
+            begin, end = begin + item.first, begin + item.end
+        elif group.times > 1:
+            last = self.groups[~group.items[item.end - 1]]
+            begin, end = begins[~group.items[item.first]], begins[last.id] + last.size
+        return order[begin:end]
 
 
 def known_of(graph: Graph) -> tuple[Known, bool]:
@@ -113,7 +139,13 @@ def known_of(graph: Graph) -> tuple[Known, bool]:
         used[source].append(shapes[target])
     leaf_shapes = {node: tuple(found) for node, found in used.items()}
     groups = groups_of(outline.ages, outline.names, leaf_shapes, calls)
-    return Known(outline, groups, leaves), guessed
+    return Known(outline, groups, leaves, _views(graph, outline)), guessed
+
+
+def _views(graph: Graph, outline: Outline) -> np.ndarray:
+    found = np.fromiter((name in VIEWS for name in outline.names), bool)
+    found[[*outline.labels, *(slot.node for slot in graph.outputs)]] = False
+    return found
 
 
 def _calls(graph: Graph, outline: Outline) -> tuple[Sequence[Call], bool]:

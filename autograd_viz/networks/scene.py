@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from autograd_viz.model import Edge
-from autograd_viz.networks.groups import Group
-from autograd_viz.networks.known import VIEWS, Item, Known
+from autograd_viz.networks.known import Item, Known
 from autograd_viz.steps import order_of
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def _items(known: Known, opened: frozenset[int]) -> list[Item]:
         if item.node >= 0 or item.end - item.first < group.times:
             found.append(item)
         elif group.times == 1 and ~group.id in opened:
-            stack += [_item(groups, part) for part in reversed(group.items)]
+            stack += [known.item(part) for part in reversed(group.items)]
         elif group.id not in alone:
             found.append(item)
         else:
@@ -62,49 +61,51 @@ def _items(known: Known, opened: frozenset[int]) -> list[Item]:
                 if begin < index:
                     parts.append(Item(group=group.id, first=begin, end=index))
                 if index < group.times:
-                    parts.append(_item(groups, group.items[index]))
+                    parts.append(known.item(group.items[index]))
                 begin = index + 1
             stack += reversed(parts)
     return found
 
 
-def _item(groups: Sequence[Group], item: int) -> Item:
-    return Item(node=item) if item >= 0 else Item(group=~item, end=groups[~item].times)
-
-
 def scene_of(folded: Folded) -> Scene:
     """The scene of a folded graph."""
-    known = folded.known
-    items = dict(enumerate(_items(known, folded.opened)))
+    known, edges = folded.known, folded.known.outline.edges
+    items: dict[int, Item] = {}
     place = np.full(len(known.outline.names), -1)
-    for position, item in items.items():
-        place[known.members(item)] = position
-    source, target = place[known.outline.edges[:, 0]], place[known.outline.edges[:, 2]]
+    gone = np.zeros(len(place), dtype=bool)
+    for position, item in enumerate(_items(known, folded.opened)):
+        members = known.members(item)
+        if len(folded.functions(item)):
+            items[position] = item
+            place[members] = position
+        else:
+            gone[members] = True
+    arrives = _past(edges, gone)[edges[:, 2]]
+    source, target = place[edges[:, 0]], place[arrives]
     between: dict[tuple[int, int], list[Edge]] = defaultdict(list)
     apart = np.flatnonzero((source != target) & (source >= 0) & (target >= 0))
     for row, *ends in zip(
-        known.outline.edges[apart].tolist(),
+        edges[apart].tolist(),
         source[apart].tolist(),
         target[apart].tolist(),
         strict=True,
     ):
         between[ends[0], ends[1]].append(Edge(*row))
     users: dict[int, dict[int, None]] = {leaf: {} for leaf in known.leaves}
-    to_leaf = np.flatnonzero(np.isin(known.outline.edges[:, 2], known.leaves))
-    for leaf, position in zip(
-        known.outline.edges[to_leaf, 2].tolist(), source[to_leaf].tolist(), strict=True
-    ):
+    to_leaf = np.flatnonzero(np.isin(arrives, known.leaves) & (source >= 0))
+    for leaf, position in zip(arrives[to_leaf].tolist(), source[to_leaf].tolist(), strict=True):
         users[leaf][position] = None
-    if "views" in folded.hidden:
-        _without_views(folded, items, between, users)
     kept = _kept(folded, items, between, users)
     inside: dict[int, list[int]] = defaultdict(list)
     uses: dict[int, list[int]] = {}
+    goal = set(known.named(folded.goal)) if folded.goal is not None else set(users)
     for leaf, positions in users.items():
         seen = [position for position in positions if position in kept]
         if len(positions) == 1 and seen and items[seen[0]].node < 0:
             inside[seen[0]].append(leaf)
-        elif (seen or not positions) and "leaves" not in folded.hidden:
+        elif goal.isdisjoint((leaf, *known.around(leaf))) or "leaves" in folded.hidden:
+            continue
+        elif seen or not positions:
             uses[leaf] = seen
     ranks: dict[int, int] = {}
     if folded.trace is not None:
@@ -123,32 +124,20 @@ def scene_of(folded: Folded) -> Scene:
     )
 
 
-def _without_views(
-    folded: Folded,
-    items: dict[int, Item],
-    between: dict[tuple[int, int], list[Edge]],
-    users: Mapping[int, dict[int, None]],
-) -> None:
-    """Lead each gradient past the views that stand by themselves, to where it goes next."""
-    outline = folded.known.outline
-    outputs = {slot.node for slot in folded.graph.outputs}
-    for position, item in list(items.items()):
-        node = item.node
-        if node < 0 or outline.names[node] not in VIEWS or {node} & ({*outline.labels} | outputs):
-            continue
-        before = [ends[0] for ends in between if ends[1] == position]
-        after = {ends[1]: edges for ends, edges in between.items() if ends[0] == position}
-        for source in before:
-            del between[source, position]
-            for target, edges in after.items():
-                between[source, target].extend(edges)
-        for target in after:
-            del between[position, target]
-        for positions in users.values():
-            if position in positions:
-                del positions[position]
-                positions.update(dict.fromkeys(before))
-        del items[position]
+def _past(edges: np.ndarray, gone: np.ndarray) -> np.ndarray:
+    """Where a gradient to each node is seen to arrive: past views that are gone, at what is next.
+
+    What is seen of it is what left its source: on its way it only changes its shape.
+    """
+    onward = np.arange(len(gone))
+    leaving = edges[gone[edges[:, 0]]]
+    onward[leaving[:, 0]] = leaving[:, 2]  # a view sends to one node alone
+    while gone.any():
+        further = onward[onward]
+        if np.array_equal(further, onward):
+            break
+        onward = further
+    return onward
 
 
 def _kept(

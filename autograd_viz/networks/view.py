@@ -15,7 +15,8 @@ from autograd_viz.networks.folding import Folded
 from autograd_viz.networks.known import Item
 from autograd_viz.networks.scene import Flow
 from autograd_viz.networks.strengths import MEANING, Scale, mark_of, scale_of
-from autograd_viz.picture import Arrow, Box, Drawing, Mark, Picture, Style, strip
+from autograd_viz.picture import MOST_FRAMES, Arrow, Box, Drawing, Mark, Picture, Style, strip
+from autograd_viz.progress import progress
 from autograd_viz.summaries import norm
 from autograd_viz.typeset import Line, Run
 from autograd_viz.typeset import math as letters
@@ -42,8 +43,7 @@ def drawn(folded: Folded, style: Style, frame: int | str | None) -> Drawing:
     if folded.trace is None:
         raise ValueError(f"frame={frame!r}: a graph has no frames; write av.trace(...).fold()")
     if frame == "all":
-        frames = [_frame(folded, number, whole) for number in range(1, last + 1)]
-        return strip(whole.title, frames)
+        return strip(whole.title, _frames(folded, whole, last))
     if not isinstance(frame, int) or not 1 <= frame <= last:
         raise ValueError(f'frame={frame!r}: give a number from 1 to {last}, or "all"')
     return _frame(folded, frame, whole)
@@ -68,13 +68,32 @@ def _bounded(folded: Folded, style: Style) -> tuple[Folded, Picture]:
                 break
             most = min(most, cost / 3)
         smaller = coarser(part, max(1 - 1 / over, 1 / 3) if over else 1.0)
-        if smaller is None:
+        if smaller is None:  # less cannot be drawn, and takes little
+            style = replace(style, effort=max(effort, layout.EFFORT))
+            picture = replace(picture, style=style)
             break
         part = smaller
     if part is folded:
         return folded, picture
     part = replace(part, notes=(*part.notes, note(folded, part, effort)))
     return part, _Builder(part).picture(style)
+
+
+def _frames(folded: Folded, whole: Picture, last: int) -> list[Picture]:
+    if last > MOST_FRAMES:
+        groups = [folded.known.groups[~code] for code in folded.opened if code < -1]
+        largest = max(groups, key=lambda group: group.size, default=None)
+        closed = f", or fewer boxes: .close({largest.name!r})" if largest else ""
+        raise ValueError(
+            f'frame="all": there are {last:,} frames, and at most {MOST_FRAMES} are drawn at once; '
+            f"draw one of them, frame=1 to {last}{closed}"
+        )
+    with progress("drawing the frames", last, "frames") as advance:
+        frames = []
+        for number in range(1, last + 1):
+            frames.append(_frame(folded, number, whole))
+            advance(1)
+    return frames
 
 
 def _frame(folded: Folded, number: int, whole: Picture) -> Picture:
@@ -241,10 +260,10 @@ class _Builder:
                 data={"node": item.node},
             )
         group = self.known.groups[item.group]
-        times = item.end - item.first
-        kind = text.clean(group.kind) if group.kind != name else ""
+        times = self.folded.times(item)
+        kind = text.clean(self.folded.kind(group)) if group.kind != name else ""
         what = f"{kind} × {times:,}" if times > 1 else kind
-        lower, reserve = [_counted(self._size(item), "function")], []
+        lower, reserve = [_counted(len(self.folded.functions(item)), "function")], []
         if position in self.scene.inside:
             leaves = self.scene.inside[position]
             if position in self.ran:
@@ -262,13 +281,6 @@ class _Builder:
             marks=tuple(marks),
             data={"group": item.group},
         )
-
-    def _size(self, item: Item) -> int:
-        group = self.known.groups[item.group]
-        if group.times == 1:
-            return group.size
-        parts = group.items[item.first : item.end]
-        return sum(1 if part >= 0 else self.known.groups[~part].size for part in parts)
 
     def _parameters(self, leaves: Sequence[int], ran: bool) -> list[str]:
         numbers = sum(math.prod(self.graph.nodes[leaf].shape or ()) for leaf in leaves)
@@ -408,14 +420,15 @@ class _Builder:
         for number, position in enumerate(order, start=1):
             item = self.scene.items[position]
             group = self.known.groups[item.group] if item.node < 0 else None
-            times = item.end - item.first
-            kind = text.clean(group.kind if group else self.known.outline.names[item.node])
+            times = self.folded.times(item)
+            kind = self.folded.kind(group) if group else self.known.outline.names[item.node]
+            kind = text.clean(kind)
             rows.append(
                 [
                     str(number),
                     self.titles[position],
                     f"{kind} × {times:,}".strip() if times > 1 else kind,
-                    f"{self._size(item):,}" if group else "1",
+                    f"{len(self.folded.functions(item)):,}",
                     ", ".join(
                         self._parameters(self.scene.inside[position], position in self.ran)
                     ).rstrip(" ,")

@@ -14,8 +14,9 @@ from traitlets import TraitError
 from autograd_viz import decks, functions_view, show
 from autograd_viz.backward import recorded_from
 from autograd_viz.networks.folding import Folded
-from autograd_viz.picture import Picture, strip
+from autograd_viz.picture import MOST_FRAMES, Picture, strip
 from autograd_viz.programs.forward import Program
+from autograd_viz.progress import progress
 from autograd_viz.widgets import page
 from autograd_viz.widgets.controls import beginning, checked, tick_of
 from autograd_viz.widgets.folded_page import packed_folded
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from autograd_viz.widgets.companions import Companion
 
 Json = dict[str, Any]
+MOST_LEAVES = 8  # of a model that is shown by variable; more are too small to be read
 
 
 def explore(f: Callable[..., Any], /, **inputs: Any) -> Explorer:
@@ -85,7 +87,7 @@ def step(
         output: as for `autograd_viz.trace`; or a folded graph or trace, which is shown as it is.
         grad: as for `trace`.
         names: as for `trace`.
-        params: as for `trace`.
+        params: as for `trace`; a model with more than 8 parameters is shown in groups.
 
     Raises:
         Exception: as for `trace`.
@@ -100,7 +102,7 @@ def step(
     >>> model = torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(12)))
     >>> with av.record(model):
     ...     loss = model(torch.ones(1, 4)).sum()
-    >>> w = av.step(loss, params=model)
+    >>> w = av.step(loss, params=model)  # large, so that it is shown in groups
     >>> w.opened = ["7"]
     >>> w.opened
     ['Sequential', '7']
@@ -114,7 +116,10 @@ def step(
         return Explorer(FoldedStates(output))
     frame = sys._getframe(1)
     trace = recorded_from(output, grad, frame, names, params, call="step")
-    large = len(trace.graph.nodes) > functions_view.LIMIT
+    graph = trace.graph
+    # One oval with all parameters of a model below it, as of an LSTM, tells nothing.
+    wide = params is not None and len(graph.leaves) > MOST_LEAVES
+    large = len(graph.nodes) > functions_view.LIMIT or wide
     return Explorer(FoldedStates(trace.fold()) if large else States(trace))
 
 
@@ -220,6 +225,9 @@ class Explorer(anywidget.AnyWidget):
             path: the file, whose ending names the format, or the folder.
             limit: bytes that a page may take, as for `save_html`.
             options: `seconds` and `numbered`, as for `autograd_viz.decks.save`.
+
+        Raises:
+            ValueError: there are more than 120 steps, or as `save_html` says.
         """
         ending = Path(path).suffix.lower()
         if ending in (".html", ".htm"):
@@ -227,7 +235,16 @@ class Explorer(anywidget.AnyWidget):
         if ending == ".png":
             return show.save(self.snapshot(), path)
         count = len(_view(self.scene, self.view)["frames"])
-        frames = [self.snapshot(step) for step in range(1, count + 1)]
+        if count > MOST_FRAMES:
+            raise ValueError(
+                f"there are {count:,} steps, and a deck has at most {MOST_FRAMES}; close groups, "
+                f'w.opened = {self.opened[:1]}, or write a page that has them all: w.save("e.html")'
+            )
+        with progress("drawing the steps", count, "steps") as advance:
+            frames = []
+            for step in range(1, count + 1):
+                frames.append(self.snapshot(step))
+                advance(1)
         return decks.save(strip(frames[0].title.partition(":")[0], frames), path, **options)
 
     def save_html(self, path: str | Path, limit: int = 2_000_000) -> Path:

@@ -44,7 +44,7 @@ def scene(folded: Folded, names: Names, number: int, when: Mapping[int, int]) ->
             "lines": [],
             "rules": [],
             "words": _words(folded, position, titles, boxes),
-            "time": min(when[node] for node in folded.known.members(item) if node in when),
+            "time": min(when[node] for node in folded.known.members(item).tolist() if node in when),
         }
         for position, item in _in_order(folded)
     ]
@@ -224,10 +224,10 @@ def _details_of_items(
 
 def _functions(folded: Folded, item: Item) -> list[str]:
     """Which functions are inside, the most frequent first."""
-    members = folded.known.members(item)
-    if len(members) > COUNTED:
+    inside = folded.functions(item)
+    if len(inside) > COUNTED:
         return []
-    counts = Counter(folded.known.outline.names[node] for node in members)
+    counts = Counter(folded.known.outline.names[node] for node in inside)
     said = [f"{name} × {count:,}" if count > 1 else name for name, count in counts.most_common()]
     return [text.joined(said, most=4)]
 
@@ -254,9 +254,10 @@ def _details_of_others(
 
 def _detail_of_opened(folded: Folded, names: Names, code: int) -> Json:
     group = folded.known.groups[~code]
-    inside = Item(group=group.id, end=1)
-    lines = [group.kind] if group.kind and group.kind != group.name else []
-    lines += [f"{group.size:,} function{'s' * (group.size != 1)}", *_functions(folded, inside)]
+    inside, kind = folded.known.item(code), folded.kind(group)
+    count = len(folded.functions(inside))
+    lines = [kind] if kind and group.kind != group.name else []
+    lines += [f"{count:,} function{'s' * (count != 1)}", *_functions(folded, inside)]
     leaves: Sequence[int] = folded.known.leaves if len(folded.known.leaves) < COUNTED else ()
     leaves = [leaf for leaf in leaves if code in folded.known.around(leaf)]
     numbers = sum(math.prod(folded.graph.nodes[leaf].shape or ()) for leaf in leaves)

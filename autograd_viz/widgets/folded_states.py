@@ -12,7 +12,6 @@ from autograd_viz import show
 from autograd_viz.model import Graph, Trace
 from autograd_viz.networks import view
 from autograd_viz.networks.folding import HIDEABLE, Folded
-from autograd_viz.networks.known import VIEWS
 from autograd_viz.picture import Picture, Style
 from autograd_viz.widgets import folded_stage
 from autograd_viz.widgets.controls import Control, Value, beginning, tick_of
@@ -140,7 +139,7 @@ class FoldedStates:
         values: Json = dict(inputs)
         if code in known.leaves:
             values["leaves"] = True
-        elif code >= 0 and known.outline.names[code] in VIEWS:
+        elif known.views[known.members(known.item(code))].all():
             values["views"] = True
         seen = self.names.opened(replace(folded, opened=frozenset(shown)))
         folded = view.bounded(self.folded(values, seen), Style())

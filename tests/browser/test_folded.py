@@ -89,6 +89,20 @@ def box(root: Page | Locator, title: str) -> Locator:
     return root.locator(f".avx-figure [data-box][aria-label='{title}']").first
 
 
+def test_a_picture_that_is_wider_than_the_page_begins_with_its_output(browser, tmp_path):
+    branches = nn.ModuleDict({f"branch{n}": nn.Linear(4, n + 1) for n in range(12)})
+    with av.record(branches):
+        loss = torch.stack([each(torch.ones(1, 4)).sum() for each in branches.values()]).sum()
+    path = av.step(loss, params=branches).save_html(tmp_path / "wide.html")
+    page: Page = browser.new_page(viewport={"width": 1000, "height": 900})
+    page.goto(path.as_uri())
+    figure = page.locator(".avx-figure")
+    wide, room = figure.evaluate("(one) => [one.scrollWidth, one.clientWidth]")
+    assert wide > 2 * room
+    expect(box(page, "SumBackward0, loss")).to_be_in_viewport()
+    page.close()
+
+
 def chips(root: Page | Locator) -> Locator:
     return root.locator(".avx-chip-name")
 

@@ -95,6 +95,8 @@ test("the nearest tick of a coarser grid keeps choices", () => {
 test("the order of what is opened does not matter", () => {
   assert.equal(keyOf(["d", "c"], "1|2"), keyOf(["c", "d"], "1|2"));
   assert.notEqual(keyOf(["d"], "1|2"), keyOf([], "1|2"));
+  assert.notEqual(keyOf(["a,b"], "1|2"), keyOf(["a", "b"], "1|2"));
+  assert.notEqual(keyOf(["a"], "/1"), keyOf(["a/"], "1"));
 });
 
 test("numbers are read as they are typed", () => {
@@ -106,7 +108,8 @@ test("numbers are read as they are typed", () => {
   assert.equal(shown(0.1 + 0.2), "0.3");
 });
 
-const ask = (/** @type {string} */ tick) => ({ key: keyOf([], tick), tick, opened: [], inputs: {} });
+const at = (/** @type {string} */ tick) => keyOf([], tick);
+const ask = (/** @type {string} */ tick) => ({ key: at(tick), tick, opened: [], inputs: {} });
 
 test("what is cached is painted and not asked", () => {
   const turn = moved(newQueue(), ask("1"), true);
@@ -123,10 +126,10 @@ test("one request at a time; ticks that were passed over are never asked, the la
     if (turn.send) sent.push(turn.send.tick);
   }
   assert.deepEqual(sent, ["1"]);
-  const first = answered(queue, queue.flight.seq, "/1");
+  const first = answered(queue, queue.flight.seq, at("1"));
   assert.ok(first.paint, "an answer on the way is shown");
   assert.equal(first.send.tick, "4");
-  const last = answered(first.queue, first.send.seq, "/4");
+  const last = answered(first.queue, first.send.seq, at("4"));
   assert.ok(last.paint);
   assert.equal(last.send, null);
   assert.equal(last.queue.shown, last.queue.seq);
@@ -135,7 +138,7 @@ test("one request at a time; ticks that were passed over are never asked, the la
 test("an answer that comes late is not painted over what is newer", () => {
   let { queue, send } = moved(newQueue(), ask("1"), false);
   queue = moved(queue, ask("2"), true).queue; // cached, painted
-  const late = answered(queue, send.seq, "/1");
+  const late = answered(queue, send.seq, at("1"));
   assert.equal(late.paint, false);
   assert.equal(late.queue.flight, null);
   assert.equal(late.queue.shown, late.queue.seq);
@@ -146,16 +149,16 @@ test("an answer is painted when the controls are back where it was asked", () =>
   queue = moved(queue, ask("2"), false).queue;
   const back = moved(queue, ask("1"), false);
   assert.equal(back.queue.waiting, null, "its answer is on the way");
-  const turn = answered(back.queue, send.seq, "/1");
+  const turn = answered(back.queue, send.seq, at("1"));
   assert.ok(turn.paint);
   assert.equal(turn.send, null);
 });
 
 test("another view's answers are painted only where the controls are", () => {
   const { queue } = moved(newQueue(100), ask("1"), false);
-  assert.equal(answered(queue, 7, "/9").paint, false);
-  assert.ok(answered(queue, 7, "/9").queue.flight);
-  assert.ok(answered(queue, 7, "/1").paint);
+  assert.equal(answered(queue, 7, at("9")).paint, false);
+  assert.ok(answered(queue, 7, at("9")).queue.flight);
+  assert.ok(answered(queue, 7, at("1")).paint);
 });
 
 test("staying where one is asks nothing", () => {
@@ -207,7 +210,7 @@ test("in any order of moves and answers the last tick is asked, and shown in the
       if (flying.length && next(3) === 0) answer();
     }
     while (flying.length) answer();
-    assert.equal(painted, `/${tick}`);
+    assert.equal(painted, at(String(tick)));
     assert.equal(queue.shown, queue.seq);
   }
 });
@@ -285,8 +288,8 @@ test("a model without a kernel has all of its states, and answers with the neare
   const model = staticModel(data);
   assert.deepEqual(model.get("inputs"), { a: 1 });
   assert.deepEqual(model.get("state").texts, ["1", "1"]);
-  assert.deepEqual(model.get("states")("/2"), { error: { line: 3, text: "no" } });
-  assert.equal(model.get("states")("/9"), undefined);
+  assert.deepEqual(model.get("states")(at("2")), { error: { line: 3, text: "no" } });
+  assert.equal(model.get("states")(at("9")), undefined);
   const heard = [];
   const hear = (/** @type {any} */ message) => heard.push(message);
   model.on("msg:custom", hear);

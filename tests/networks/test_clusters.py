@@ -111,6 +111,27 @@ def test_frames_nest_and_say_name_and_class(folded):
         assert corners[2] - corners[0] > 7 * len(title), "the title fits"
 
 
+def test_no_arrow_runs_through_a_title(folded):
+    drawing = folded.open("encoder.layers.1.self_attn", "encoder.layers.2.linear1").picture()
+    root = ET.fromstring(drawing.svg)
+    drawn: Any = [*root.iter()]
+    curves = [place for place, each in enumerate(drawn) if "C" in each.get("d", "")]
+    boxes = [corners for found in places(drawing).values() for corners in found]
+    groups = [each for each in drawn if each.get("class") == "av-cluster"]
+    assert len(groups) > 4
+    for group in groups:
+        frame, sign = group.findall(f"{SVG}rect")
+        assert max(curves) < drawn.index(sign), "arrows run behind it"
+        x, y, wide, high = (float(sign.get(name)) for name in ("x", "y", "width", "height"))
+        runs = group.findall(f"{SVG}text")
+        assert x <= float(runs[0].get("x"))
+        assert float(runs[-1].get("x")) + float(runs[-1].get("textLength")) <= x + wide
+        assert all(y + 10 < float(run.get("y")) < y + high for run in runs)
+        assert x + wide <= float(frame.get("x")) + float(frame.get("width"))
+        # nor does it hide the head of an arrow to what stands right below
+        assert not any(overlap((x, y, x + wide, y + high + 8), corners) for corners in boxes)
+
+
 def test_a_leaf_stands_inside_if_it_is_used_inside_only(folded):
     opened = folded.open("encoder.layers.0.linear1.0", "encoder.layers.0.linear1.1")
     drawing = opened.picture()

@@ -60,7 +60,7 @@ def test_the_largest_groups_close_again_and_a_note_says_how_to_get_more(traced):
     assert 0 < len(few.boxes) < len(whole.boxes)
     (note,) = [note for note in few.notes if "too long" in note]
     assert "closed again: " in note
-    assert f"picture(effort={10 * (layout.EFFORT // 40):_}) tries longer" in note
+    assert f"picture(effort={layout.EFFORT:_}) tries longer" in note
     assert note in few.words
     few.svg  # noqa: B018
     assert "layers" in few.words
@@ -75,6 +75,19 @@ def test_each_step_leaves_less_until_nothing_is_left_to_leave_out(traced):
     assert sizes == sorted(sizes, reverse=True)
     assert last.opened == {~0}
     assert last.hidden == {"leaves", "far"}
+
+
+@pytest.mark.parametrize("effort", [1, 1_000, 1_000_000])
+def test_an_effort_that_holds_nothing_draws_the_coarsest_fold(traced, effort):
+    drawing: Any = traced.fold(open="layers.2").picture(effort=effort)
+    drawing.svg  # noqa: B018
+    (note,) = [note for note in drawing.notes if "too long" in note]
+    assert "leaves are hidden" in note
+    assert f"picture(effort={layout.EFFORT:_}) tries longer" in note
+    assert "1  loss" in drawing.words
+    assert "TransformerEncoder " in drawing.words
+    frame: Any = traced.fold().picture(effort=effort, frame=1)
+    assert "step 1 of" in frame.svg
 
 
 def test_any_fold_is_drawn_within_any_effort_that_holds_a_few_boxes():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 
 import autograd_viz as av
 from autograd_viz.networks.folding import GUESSED, MOST
-from autograd_viz.picture import Picture
+from autograd_viz.picture import MOST_FRAMES, Picture
 from autograd_viz.summaries import norm
 
 
@@ -186,6 +187,81 @@ def test_hidden_views_lose_no_path():
     assert len(sources) == len(hidden.scene.items) - 1  # in a row: each sends but the last
 
 
+def views_in(graph):
+    """The nodes that only change a shape, by PyTorch's names."""
+    known = "Alias|Expand|Permute|Select|Slice|Split|Squeeze|T|Transpose|UnsafeView|View"
+    return [node.id for node in graph.nodes if re.fullmatch(f"({known})Backward[01]", node.name)]
+
+
+def test_hidden_views_go_from_what_repeats_too():
+    x = torch.ones(4, 4, requires_grad=True)
+    h = x.sin()
+    for _ in range(20):
+        h = h.t()
+    for _ in range(30):
+        h = h.view(2, 8).sin().view(4, 4) * 2
+    folded = av.trace(h.cos().sum()).fold()
+    assert any("TBackward0 × 20" in words for words in folded.picture().words.splitlines())
+    hidden = folded.hide("views")
+    assert not any(name in texts(hidden) for name in ("TBackward0", "ViewBackward0"))
+    (repeats,) = [words for words in hidden.picture().words.splitlines() if "×" in words]
+    assert "SinBackward0, MulBackward0 × 30" in repeats
+    counted = sum(len(hidden.functions(item)) for item in hidden.scene.items.values())
+    views = views_in(folded.graph)
+    assert len(views) == 20 + 2 * 30
+    assert counted == len(folded.graph.nodes) - len(folded.graph.leaves) - len(views)
+    (name,) = {name for name in folded.known.names if name.endswith("steps2")}
+    one = hidden.open(name, index=3)
+    assert {"SinBackward0", "MulBackward0"} <= {*one.names}
+    assert not any("View" in name for name in one.names)
+    sources = {flow.source for flow in one.scene.flows}
+    assert len(sources) == len(one.scene.items) - 1  # in a row: each sends but the last
+
+
+def test_a_module_that_only_changes_the_shape_goes_with_the_views():
+    block = nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (2, 3)), nn.Linear(3, 3))
+    model = nn.Sequential(nn.Linear(3, 3), block, nn.Linear(3, 3))
+    with av.record(model):
+        loss = model(torch.ones(2, 3)).sum()
+    folded = av.trace(loss, params=model).fold(open="1")
+    assert {"1.0", "1.1", "1.2"} <= {*folded.names}
+    assert folded.hide("views").names == ("0", "1.2", "2", "loss")
+    assert "1.1" in folded.hide("views").focus("1.1").names, "what is looked for stays"
+
+
+def test_what_goes_past_a_hidden_view_is_what_was_sent():
+    def loss_of(x):  # the names in here are not the reader's
+        view = x.exp().t()
+        return (view.sin() * view.cos()).sum()
+
+    x = torch.rand(2, 3, requires_grad=True)
+    y = x.detach().exp()
+    trace = av.trace(loss_of(x))
+    folded = trace.fold().hide("views")
+    assert not any("TBackward0" in name for name in folded.names)
+    names, sent = folded.known.outline.names, {}
+    for flow in folded.scene.flows:
+        (edge,) = flow.edges
+        sent[names[folded.scene.items[flow.source].node]] = norm(trace.sent(edge))
+    # PyTorch's view gets the sum of the two, and this picture has both
+    assert sent["SinBackward0"] == pytest.approx(y.cos().square().norm().item())
+    assert sent["CosBackward0"] == pytest.approx(y.sin().square().norm().item())
+
+
+def test_toward_leaves_out_the_leaves_beside_the_path():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 1))
+    with av.record(model):
+        loss = model(torch.ones(2, 3)).sum()
+    folded = av.trace(loss, params=model).fold(open="2")
+    assert {"2.weight", "2.bias"} <= {*shown_leaves(folded)}
+    assert shown_leaves(folded.toward("0.weight")) == ["0.weight"]
+    assert set(shown_leaves(folded.open("0").toward("0"))) == {"0.weight", "0.bias"}
+
+
+def shown_leaves(folded):
+    return sorted(folded.known.outline.labels[leaf] for leaf in folded.scene.uses)
+
+
 def test_a_wrong_name_is_told_the_nearest():
     folded = av.graph(encoder(4)(torch.randn(1, 2, 16)).sum(), params=encoder(1)).fold()
     with pytest.raises(ValueError, match=r"no group, function or leaf 'nothing'"):
@@ -219,6 +295,26 @@ def test_frames_go_group_by_group_in_the_engines_order(traced):
         folded.picture(frame=0)
     with pytest.raises(ValueError, match=r"a graph has no frames; write av.trace"):
         trace.graph.fold().picture(frame=1)
+
+
+def test_all_frames_of_a_long_pass_are_too_many():
+    model = nn.Sequential(*(nn.Sequential(nn.Linear(2, 2), nn.Tanh()) for _ in range(70)))
+    with av.record(model):
+        loss = model(torch.ones(1, 2)).sum()
+    folded = av.trace(loss, params=model).fold()
+    folded = folded.open(*{group.name for group in folded.known.groups[1:]})
+    count = len(folded.scene.ranks)
+    assert count > MOST_FRAMES
+    with pytest.raises(ValueError, match=f'frame="all": there are {count} frames') as error:
+        folded.picture(frame="all")
+    name = str(error.value).partition(".close('")[2].partition("')")[0]
+    assert len(folded.close(name).scene.ranks) < count, "the line to type helps"
+    assert drawn(folded, frame=count).title.endswith(f"step {count} of {count}: TBackward0")
+    w = av.step(folded)
+    with pytest.raises(ValueError, match=rf"{count} steps, and a deck has at most {MOST_FRAMES}"):
+        w.save("never.pdf")
+    w.opened = w.opened[:1]
+    assert len(w.scene["views"][0]["frames"]) <= MOST_FRAMES
 
 
 def test_a_large_graph_shows_itself_folded(traced):

@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 import xml.etree.ElementTree as ET
 from typing import Any
 
@@ -214,3 +215,34 @@ def test_a_module_that_is_called_twice_says_which_call():
     assert [name for name in folded.names if "fc" in name] == ["fc, call 1 of 2", "fc, call 2 of 2"]
     assert "out" in folded.names
     assert folded.open("fc", index=1).names[:2] == ("fc, call 1 of 2", "TanhBackward0")
+
+
+def calls(work):
+    """How many functions of Python a piece of work calls: the same on every machine."""
+    count = 0
+
+    def counted(frame, event, argument):
+        nonlocal count
+        count += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(counted)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def test_a_picture_of_a_long_chain_costs_no_more_than_one_of_a_short_one():
+    def count(length):
+        y = torch.ones(1, requires_grad=True)
+        for _ in range(length):
+            y = y + 1
+        folded = av.graph(y).fold()
+        folded.picture()  # reads what all pictures of this graph share
+        opened = folded.open("y.steps", index=5)
+        return calls(lambda: (folded.hide("leaves").picture().svg, opened.picture().svg))
+
+    count(600)  # the first one loads what draws
+    assert count(20_000) == pytest.approx(count(500), rel=0.1)

@@ -278,6 +278,32 @@ def test_a_search_shows_what_was_hidden(w):
     assert states.sought("nothing of the kind", w.inputs, w.opened) is None
 
 
+def test_a_small_graph_with_many_parameters_is_shown_in_groups():
+    lstm = nn.LSTM(4, 8, 2, bidirectional=True)
+    loss = lstm(torch.randn(5, 1, 4))[0].sum()
+    assert len(av.graph(loss).nodes) < 40
+    assert av.step(loss, params=lstm).view == "network"
+    assert av.step(loss).view == "backward", "where no model is named"
+    linear = nn.Linear(2, 1)
+    assert av.step(linear(torch.ones(2)).sum(), params=linear).view == "backward"
+
+
+def test_a_group_that_is_hidden_with_the_views_is_found():
+    model, loss = passed(nn.Sequential(nn.Flatten(0), nn.Linear(12, 12), nn.Unflatten(0, (3, 4))))
+    states = FoldedStates(av.trace(loss, params=model).fold())
+    hidden = {"views": False}
+    state = states.at(hidden, states.opened).state
+    assert state is not None
+    details = states.scenes[state["scene"]]["details"]
+    assert "2" not in {one["title"] for one in details.values()}
+    found = states.sought("2", hidden, states.opened)
+    assert found is not None
+    assert found["inputs"]["views"] is True
+    state = states.at(found["inputs"], found["opened"]).state
+    assert state is not None
+    assert states.scenes[state["scene"]]["details"][found["box"]]["title"] == "2"
+
+
 def test_wrong_questions_are_answered_and_change_nothing():
     with recorded_comms():
         model, loss = passed()

@@ -274,7 +274,7 @@ export function nearest(controls, ticks, tick) {
  * @param {string} tick
  */
 export function keyOf(opened, tick) {
-  return `${[...opened].sort().join(",")}/${tick}`;
+  return JSON.stringify([[...opened].sort(), tick]); // a name may hold any character
 }
 
 /**
@@ -1151,6 +1151,15 @@ export function render({ model, el }) {
     }
   }
 
+  /** Where a picture is wider than its room, it begins in the middle of the page with its output. */
+  function showOutput() {
+    const [first] = [...(view?.boxes ?? [])].find(([box]) => box.startsWith("item-")) ?? [];
+    const element = scene?.groups && first ? view?.boxes.get(first) : undefined;
+    if (!element) return;
+    const [inner, outer] = [element.getBoundingClientRect(), drawing.getBoundingClientRect()];
+    drawing.scrollLeft += inner.left + inner.width / 2 - outer.left - outer.width / 2;
+  }
+
   /** The groups that are open, which close by a click. */
   function showGroups() {
     groups.replaceChildren(
@@ -1753,6 +1762,12 @@ export function render({ model, el }) {
     root.classList.toggle("av-dark", isDark);
     root.classList.toggle("av-light", !isDark);
   };
+  const begins = new ResizeObserver(() => {
+    if (!scene || !drawing.clientWidth) return; // a widget may be made before there is a place for it
+    begins.disconnect();
+    showOutput();
+  });
+  begins.observe(drawing);
   const watching = new MutationObserver(() => (showTheme(), showFull()));
   watching.observe(document.body, {
     attributeFilter: ["data-jp-theme-light", "data-theme", "data-jp-deck-mode"],
@@ -1837,6 +1852,7 @@ export function render({ model, el }) {
     ending.abort();
     buildEnding.abort();
     watching.disconnect();
+    begins.disconnect();
     for (const [event, callback] of heard) model.off(event, callback);
     if (asked) cancelAnimationFrame(asked);
     for (const timer of timers.values()) clearTimeout(timer);
