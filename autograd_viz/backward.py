@@ -15,7 +15,7 @@ from autograd_viz.capture import capture, captured_values, checked_outputs
 from autograd_viz.engines.protocol import engine_values
 from autograd_viz.errors import GradError, NotATensorError
 from autograd_viz.model import Graph, Trace
-from autograd_viz.recording import ROOM, recorded_pass
+from autograd_viz.recording import recorded_pass
 from autograd_viz.saved import Saved
 from autograd_viz.steps import Steps, local_derivatives
 from autograd_viz.walk import Walk, garbage_collection_paused
@@ -30,7 +30,7 @@ def trace(
     *,
     names: Mapping[str, Any] | None = None,
     params: torch.nn.Module | Mapping[str, Tensor] | None = None,
-    memory: float = ROOM,
+    memory: float | None = None,
 ) -> Trace:
     """Run one backward pass and return what happened, leaving everything as it was.
 
@@ -46,9 +46,10 @@ def trace(
             a value of another engine a number or an array.
         names: as for `graph`.
         params: as for `graph`.
-        memory: how many bytes of gradients are kept whole, 64 MB. The leaves' gradients and those
-            of at most 1,024 elements always are. For a further one stands a tensor on the meta
-            device whose `summary` tells its norm, least and largest element and their spread.
+        memory: how many bytes of gradients are kept whole; 64 MB, or 3/8 of what the leaves
+            take where that is more. The leaves' gradients and those of at most 1,024 elements
+            always are. For a further one stands a tensor on the meta device whose `summary` tells
+            its norm, least and largest element and their spread.
 
     Raises:
         NotATensorError, NoGraphError: as for `graph`.
@@ -66,7 +67,7 @@ def trace(
     >>> a.grad is None
     True
     """
-    if not isinstance(memory, int | float):
+    if not isinstance(memory, int | float | None):
         raise TypeError(
             f"memory is of type {type(memory).__name__}; give a number of bytes: memory=2**30"
         )
@@ -81,7 +82,7 @@ def recorded_from(
     names: Mapping[str, Any] | None,
     params: torch.nn.Module | Mapping[str, Tensor] | None,
     call: str,
-    memory: float = ROOM,
+    memory: float | None = None,
 ) -> Trace:
     """Return the trace of what the reader gave; names come from `frame`."""
     values = None if naming.is_tensor(output) else engine_values(output)
@@ -100,7 +101,7 @@ def recorded(
     frame: FrameType,
     names: Mapping[str, Tensor] | None = None,
     params: torch.nn.Module | Mapping[str, Tensor] | None = None,
-    memory: float = ROOM,
+    memory: float | None = None,
 ) -> Trace:
     """Return the trace of checked outputs; names come from `frame`."""
     # copies made in inference mode would be of no use outside
@@ -117,7 +118,7 @@ def traced(
     outputs: Sequence[Tensor],
     starts: Sequence[Tensor],
     frame: FrameType | None,
-    memory: float = ROOM,
+    memory: float | None = None,
 ) -> Trace:
     """Run the engine over a graph that was captured before."""
     with torch.inference_mode(False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Collection, Iterator, Mapping
 from types import FrameType
 from typing import Any, Literal
@@ -14,7 +14,8 @@ from torch import Tensor
 from autograd_viz.errors import NotATensorError
 
 MOST_HOLDERS = 20_000  # objects, some ten milliseconds
-_CONTAINERS = (list, tuple, set, frozenset, dict, deque, torch.nn.Module)
+_BUILTIN = (list, tuple, set, frozenset, dict, deque, OrderedDict)
+_CONTAINERS = (*_BUILTIN, torch.nn.Module)
 # Packages whose objects lead to the whole of a notebook's machinery, or to nothing of the user's.
 _FOREIGN = frozenset(
     {"builtins", "torch", "autograd_viz", "numpy", "matplotlib", "_pytest", "pytest", "hypothesis"}
@@ -141,7 +142,9 @@ def _reachable(frame: FrameType | None, ids: Collection[int] = ()) -> Iterator[A
             what = kinds.get(kind) or kinds.setdefault(kind, _what(kind))
             if what == "tensor":
                 yield value
-            elif what == "holder" and id(value) not in seen:
+            elif what == "other" or (kind in _BUILTIN and not value):  # a module has many empty
+                continue
+            elif id(value) not in seen:
                 seen.add(id(value))
                 if id(value) in ids:
                     yield value

@@ -22,7 +22,8 @@ from autograd_viz.steps import SCALAR_NODES, Event, Grads
 from autograd_viz.summaries import SMALL, Room
 from autograd_viz.walk import Walk, garbage_collection_paused
 
-ROOM = 2**26  # bytes of gradients that are kept whole, but for small ones and the leaves'
+ROOM = 2**26  # bytes of gradients that are kept whole, but for small ones and the leaves';
+SHARE = 3 / 8  # or this share of what the leaves take, where that is more
 LAG = 4  # events
 
 LeafGrads = tuple[tuple[Tensor, Tensor | None], ...]
@@ -33,23 +34,26 @@ def recorded_pass(
     outputs: Sequence[Tensor],
     starts: Sequence[Tensor],
     frame: FrameType | None,
-    room: float = ROOM,
+    memory: float | None = None,
 ) -> tuple[list[Event], LeafGrads]:
     """Run the engine; return what each node got and sent, in its order, and the leaves' gradients.
 
     Nothing of the user's is changed, as far as tensors with `retain_grad()` are found from `frame`.
     The leaves' gradients are kept whole; of others so many bytes, and then summaries.
     """
+    if memory is None:
+        leaves = sum(leaf.numel() * leaf.itemsize for leaf in walk.leaves.values())
+        memory = max(ROOM, leaves * SHARE)
     large = len(walk.functions) > SCALAR_NODES and not walk.customs
     # Ctrl-C is held, so that it cannot strike between a hook and its removal.
     with garbage_collection_paused(), interrupts_held() as pressed:
         kept: _Originals | _Copies = (
-            _Originals(walk, room) if large else _Copies(walk, room, bool(walk.customs))
+            _Originals(walk, memory) if large else _Copies(walk, memory, bool(walk.customs))
         )
         try:
             leaf_grads = _run(walk, outputs, starts, frame, kept, pressed)
         except _ChangedInPlaceError:
-            kept = _Copies(walk, room, everything=True)
+            kept = _Copies(walk, memory, everything=True)
             leaf_grads = _run(walk, outputs, starts, frame, kept, pressed)
     return kept.events, leaf_grads
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import torch
@@ -124,7 +125,7 @@ def norm(tensor: Tensor | None) -> float | None:
     (5.0, None)
     """
     if isinstance(tensor, Summarised):
-        return tensor.summary.norm
+        return tensor.sketch.norm
     if tensor is None or not has_numbers(tensor):
         return None
     values = tensor.detach()
@@ -140,6 +141,32 @@ def norm(tensor: Tensor | None) -> float | None:
     return float(torch.linalg.vector_norm(values, dtype=wide))
 
 
+@dataclass(frozen=True)
+class Sketch:
+    """What is taken of a tensor in little time, before its numbers go."""
+
+    norm: float
+    least: float
+    largest: float
+    sample: Tensor
+
+    @cached_property
+    def summary(self) -> Summary:
+        """All of it; the spread is that of the sample."""
+        spread = summarised(self.sample)
+        return spread._replace(norm=self.norm, least=self.least, largest=self.largest)
+
+
+def sketched(tensor: Tensor) -> Sketch:
+    """Sketch a strided tensor of real numbers."""
+    values = tensor.detach()
+    inward = sorted(range(values.ndim), key=values.stride, reverse=True)
+    values = values.permute(inward).reshape(-1)  # as it lies in memory: ten times as fast
+    least, largest = values.aminmax()
+    sample = values[_places(values.numel()).to(values.device)]
+    return Sketch(norm(values) or 0.0, float(least), float(largest), sample)
+
+
 class Summarised(Tensor):
     """Stands for a tensor whose numbers were let go: a meta tensor of its shape and dtype.
 
@@ -151,23 +178,21 @@ class Summarised(Tensor):
     (torch.Size([2, 3]), 'meta', 5.0)
     """
 
-    summary: Summary
+    sketch: Sketch
     # what is computed from it is a plain tensor
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def of(cls, tensor: Tensor, summary: Summary | None = None) -> Summarised:
-        """The stand-in of a strided tensor of real numbers, whose summary may be known already."""
+    def of(cls, tensor: Tensor, sketch: Sketch | None = None) -> Summarised:
+        """The stand-in of a strided tensor of real numbers, which may be sketched already."""
         stand_in = torch.empty_like(tensor, device="meta").as_subclass(cls)
-        stand_in.summary = summary or _sketched(tensor.detach())
+        stand_in.sketch = sketch or sketched(tensor)
         return stand_in
 
-
-def _sketched(values: Tensor) -> Summary:
-    """A summary made in little time: the spread is that of a sample."""
-    sample = summarised(values.reshape(-1)[_places(values.numel()).to(values.device)])
-    least, largest = values.aminmax()
-    return sample._replace(norm=norm(values) or 0.0, least=float(least), largest=float(largest))
+    @property
+    def summary(self) -> Summary:
+        """What is known of the numbers."""
+        return self.sketch.summary
 
 
 @lru_cache(maxsize=16)  # a network has gradients of few sizes
@@ -191,9 +216,10 @@ class Room:
     def __init__(self, limit: float) -> None:
         self._left = limit  # bytes
         self._whole: set[int] = set()  # addresses of memory that stays
+        self._seen: set[int] = set()  # ids of tensors that stay
         # Of a whole memory, seen as one tensor or another: its version, and what is known of it.
         # The weak reference keeps the number from being another memory's later.
-        self._known: dict[int, tuple[StorageWeakRef, int, Summary]] = {}
+        self._known: dict[int, tuple[StorageWeakRef, int, Sketch]] = {}
 
     def takes(self, tensor: Tensor) -> None:
         """Count as kept what somebody else keeps, and what needs no room."""
@@ -203,20 +229,22 @@ class Room:
 
     def kept(self, tensor: Tensor) -> Tensor:
         """The tensor itself, which must stay alive then, or what stands for it."""
-        memory = _memory(tensor) if tensor.numel() > SMALL else None
-        if memory is None or memory.data_ptr() in self._whole:
+        if tensor.numel() <= SMALL or id(tensor) in self._seen:
             return tensor
-        if memory.nbytes() <= self._left:
-            self._left -= memory.nbytes()
-            self._whole.add(memory.data_ptr())
+        memory = _memory(tensor)
+        if memory is None or memory.data_ptr() in self._whole or memory.nbytes() <= self._left:
+            if memory is not None and memory.data_ptr() not in self._whole:
+                self._left -= memory.nbytes()
+                self._whole.add(memory.data_ptr())
+            self._seen.add(id(tensor))
             return tensor
         if memory.nbytes() != tensor.numel() * tensor.itemsize:
             return Summarised.of(tensor)
         reference = StorageWeakRef(memory)
         known = self._known.get(reference.cdata)
-        summary = known[2] if known and known[1] == tensor._version else None
-        stand_in = Summarised.of(tensor, summary)
-        self._known[reference.cdata] = reference, tensor._version, stand_in.summary
+        sketch = known[2] if known and known[1] == tensor._version else None
+        stand_in = Summarised.of(tensor, sketch)
+        self._known[reference.cdata] = reference, tensor._version, stand_in.sketch
         return stand_in
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from autograd_viz.summaries import Summary
+    from autograd_viz.summaries import Sketch
 
 LONGEST = 40  # characters of a name that are shown
 FEW = 4  # elements of a tensor that are shown one by one
@@ -88,7 +88,8 @@ def summary(tensor: Tensor) -> list[str]:
     """
     kept = _kept(tensor)
     if kept is not None:
-        return [f"{shape(tensor.shape)}, norm {number(kept.norm)}", _between(*kept[1:3])]
+        between = _between(kept.least, kept.largest)
+        return [f"{shape(tensor.shape)}, norm {number(kept.norm)}", between]
     if tensor.is_meta:
         return [shape(tensor.shape), "no values (meta)"]
     if tensor.is_nested:
@@ -138,9 +139,9 @@ def _between(least: float, largest: float) -> str:
     return f"min {number(least)}, max {number(largest)}"
 
 
-def _kept(tensor: Tensor) -> Summary | None:
+def _kept(tensor: Tensor) -> Sketch | None:
     """What is known of a tensor whose numbers were let go (`autograd_viz.summaries.Summarised`)."""
-    return getattr(tensor, "summary", None) if tensor.is_meta else None
+    return getattr(tensor, "sketch", None) if tensor.is_meta else None
 
 
 def _listed(items: Sequence[complex]) -> str:

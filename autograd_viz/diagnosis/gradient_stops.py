@@ -82,7 +82,7 @@ def _sent(trace: Trace, node: int) -> Iterator[tuple[Edge, Tensor, Tensor | None
 def largest(tensor: Tensor) -> float:
     """The largest magnitude among a tensor's elements; 0 if it has none."""
     if isinstance(tensor, Summarised):
-        return max(map(abs, tensor.summary[1:3]))
+        return max(abs(tensor.sketch.least), abs(tensor.sketch.largest))
     if tensor.is_meta or tensor.is_nested or tensor.numel() == 0:
         return 0.0
     return float(tensor.detach().to_dense().abs().max())
