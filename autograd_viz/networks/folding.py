@@ -77,6 +77,8 @@ class Folded(Shown):
         for name in names:
             items = self.known.named(name)
             whole = items[0] if len(items) == 1 else 0
+            if index is not None and whole < 0:
+                whole = self._repeating(whole)
             if whole < 0 and self.known.groups[~whole].times > 1:
                 items = [_chosen(name, self.known.groups[~whole].items, index or 0)]
             elif index is not None:  # a module that was called several times
@@ -84,6 +86,16 @@ class Folded(Shown):
             for item in items:
                 opened |= {item, *self.known.around(item)}
         return replace(self, opened=frozenset(opened))
+
+    def _repeating(self, item: int) -> int:
+        """What repeats in a group, if there is one such: its blocks may stand in a ModuleList."""
+        level = [item]
+        while level:
+            found = [each for each in level if self.known.groups[~each].times > 1]
+            if found:
+                return found[0] if len(found) == 1 else item
+            level = [part for each in level for part in self.known.groups[~each].items if part < 0]
+        return item
 
     def close(self, *names: str) -> Folded:
         """Close groups, with all that is open inside of them."""
@@ -99,7 +111,7 @@ class Folded(Shown):
         >>> av.graph(loss).fold().find("los")
         ('loss',)
         """
-        wanted = words.casefold()
+        wanted = str(words).casefold()
         return tuple(name for name in self.known.names if wanted in name.casefold())
 
     def focus(self, name: str, steps: int = 2) -> Folded:

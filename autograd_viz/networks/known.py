@@ -94,7 +94,12 @@ class Known:
 
     def named(self, name: str) -> list[int]:
         """What has a name; of a module that repeats the whole and not each call."""
-        found = self.names.get(name, [])
+        if not isinstance(name, str):
+            raise TypeError(
+                f"{name!r} is of type {type(name).__name__}; give a name as text, such as "
+                f"{next(iter(self.names), 'layers')!r}; which repetition is index={name!r}"
+            )
+        found = self.names.get(name) or self.names.get(self._whole_name(name), [])
         if not found:
             near = difflib.get_close_matches(name, self.names, 3)
             near = near or [each for each in self.names if name.casefold() in each.casefold()][:3]
@@ -111,6 +116,11 @@ class Known:
         if code >= 0:
             return Item(node=code)
         return Item(group=~code, end=self.groups[~code].times)
+
+    def _whole_name(self, title: str) -> str:
+        """The name of what repeats, from the shorter one in its box: `layers.0 … 11`."""
+        first, dots, last = title.partition(" … ")
+        return f"{first} … {first.rpartition('.')[0]}.{last}" if dots else title
 
     def members(self, item: Item) -> np.ndarray:
         """The nodes of an item."""

@@ -37,7 +37,8 @@ AT = "() => jupyterapp.shell.currentWidget.content.activeCellIndex"
 # a part that would have to be scrolled.
 CUT_OFF = """() => {
   const found = [];
-  const hidden = ".avx-live, mjx-container, summary";
+  // a folded graph of a network is larger than any wall: it scrolls by itself
+  const hidden = ".avx-live, mjx-container, summary, .is-folded .avx-figure";
   const cells = jupyterapp.shell.currentWidget.content.widgets;
   for (const { node } of cells.filter((one) => one.hasClass("jp-deck-mod-visible"))) {
     const box = node.getBoundingClientRect();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import xml.etree.ElementTree as ET
@@ -367,3 +368,38 @@ def test_nothing_of_the_users_changes(traced):
     assert torch.equal(before, torch.random.get_rng_state())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not any(each._forward_hooks for each in model.modules())
+
+
+class InALibrary(nn.Module):
+    """Blocks in a ModuleList of a module, as in nn.TransformerEncoder."""
+
+    def __init__(self):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
+
+    def forward(self, x):
+        return self.encoder(x).sum()
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("name", ["encoder", "encoder.layers", "title"])
+def test_blocks_open_by_index_through_the_modules_around_them(recorded, name):
+    model = InALibrary()
+    with av.record(model) if recorded else contextlib.nullcontext():
+        loss = model(torch.ones(1, 3, 8))
+    folded = av.graph(loss, params=model).fold()
+    if name == "title":
+        (name,) = (each for each in folded.names if "…" in each)
+        if recorded:
+            name = "encoder.layers"
+    seen = folded.open(name, index=2).names
+    assert any("self_attn" in each or each == "linear1" for each in seen)
+    assert folded.open("encoder.layers.2").names == seen
+
+
+def test_a_name_is_text():
+    folded = av.graph(InALibrary()(torch.ones(1, 3, 8))).fold()
+    with pytest.raises(TypeError, match="3 is of type int; give a name as text"):
+        folded.open(3)  # type: ignore[arg-type]
+    assert folded.find(3) == folded.find("3")  # type: ignore[arg-type]

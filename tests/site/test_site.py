@@ -130,7 +130,8 @@ def seen_after(widget: Locator, slider: Locator, end: str, before: str) -> str:
 
 def steps_through(widget: Locator, where: str) -> None:
     for tab in widget.locator(".avx-tab").all():
-        tab.click()
+        if tab.is_visible():  # a folded graph has one view
+            tab.click()
         position = widget.locator(".avx-where")
         widget.locator(".avx-first").click()
         expect(position).to_contain_text("step 1 of")
