@@ -34,7 +34,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 LIMIT = 60.0  # seconds a measurement may take, its process's start included
 ROUNDS = 7  # of one measurement, as far as ENOUGH allows
 LEAST = 3  # rounds, of what is not done in PATIENCE
-ENOUGH, PATIENCE = 1.0, 8.0  # seconds after which no further round begins
+ENOUGH, PATIENCE = 3.0, 8.0  # seconds after which no further round begins
 SIZES = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 
 Case = tuple[str, int]  # a network of bench.models, and its size
