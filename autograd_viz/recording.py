@@ -25,6 +25,7 @@ from autograd_viz.walk import Walk, garbage_collection_paused
 ROOM = 2**26  # bytes of gradients that are kept whole, but for small ones and the leaves';
 SHARE = 3 / 8  # or this share of what the leaves take, where that is more
 LAG = 4  # events
+MOST_WAITING = 50  # events whose numbers may wait for their room
 
 LeafGrads = tuple[tuple[Tensor, Tensor | None], ...]
 
@@ -70,7 +71,7 @@ def _run(
     accumulators, leaves = walk.accumulators, list(walk.leaves.values())
     events, keep = kept.events, kept.ran
     total = len(walk.functions)
-    chunk = total // 200 + 1  # so often the reader is told, and may stop
+    chunk = min(total // 200 + 1, MOST_WAITING)  # so often the reader is told, and may stop
     hooks: list[Any] = []
 
     def ran(position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
