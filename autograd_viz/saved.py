@@ -88,7 +88,7 @@ def recovered(walk: Walk, saved: Sequence[Saved]) -> Iterator[tuple[Slot, Tensor
         following = walk.nexts[position]
         operands = ("self", "other") if len(following) == 2 else ("self",)
         for name, value in values.items():
-            if not is_tensor(value):
+            if not is_tensor(value) or value.is_nested:  # whose shape cannot be asked for
                 continue
             if name == "result":
                 slot = Slot(position, 0)
