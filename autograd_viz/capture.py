@@ -94,7 +94,7 @@ def capture(
         given = _named(naming.given(names), walk, tensors)
         # A module keeps its parameters' names, and to read them takes longer than the walk.
         module = params if isinstance(params, torch.nn.Module) else None
-        mapped = {} if module else _named(naming.parameters(params), walk, tensors)
+        mapped = {} if module is not None else _named(naming.parameters(params), walk, tensors)
         held = _named(naming.of_caller(frame), walk, tensors)
         values = _values(walk, saved, tensors)
 

@@ -222,7 +222,7 @@ class Room:
         self._known: dict[int, tuple[StorageWeakRef, int, Sketch]] = {}
 
     def takes(self, tensor: Tensor) -> None:
-        """Count as kept what somebody else keeps, and what needs no room."""
+        """Count as kept what somebody else keeps in any case."""
         memory = _memory(tensor)
         if memory is not None:
             self._whole.add(memory.data_ptr())
@@ -232,12 +232,15 @@ class Room:
         if tensor.numel() <= SMALL or id(tensor) in self._seen:
             return tensor
         memory = _memory(tensor)
-        if memory is None or memory.data_ptr() in self._whole or memory.nbytes() <= self._left:
-            if memory is not None and memory.data_ptr() not in self._whole:
-                self._left -= memory.nbytes()
-                self._whole.add(memory.data_ptr())
-            self._seen.add(id(tensor))
-            return tensor
+        if memory is not None and memory.data_ptr() not in self._whole:
+            if memory.nbytes() > self._left:
+                return self._stand_in(tensor, memory)
+            self._left -= memory.nbytes()
+            self._whole.add(memory.data_ptr())
+        self._seen.add(id(tensor))
+        return tensor
+
+    def _stand_in(self, tensor: Tensor, memory: torch.UntypedStorage) -> Summarised:
         if memory.nbytes() != tensor.numel() * tensor.itemsize:
             return Summarised.of(tensor)
         reference = StorageWeakRef(memory)

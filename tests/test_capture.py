@@ -576,3 +576,14 @@ def test_a_modules_names_are_read_when_asked_for_and_no_tensor_is_kept_alive():
     assert alive() is None
     labels = [node.label for node in cell["graph"].nodes]
     assert sorted(filter(None, labels)) == ["hidden", "my bias", "weight"]
+
+
+class Unsure(torch.nn.Linear):
+    def __bool__(self):
+        raise AssertionError("a module is not asked whether it is true")
+
+
+def test_a_module_is_not_asked_whether_it_is_true():
+    model = Unsure(2, 1)
+    labels = [node.label for node in av.graph(model(torch.ones(1, 2)), params=model).nodes]
+    assert {"weight", "bias"} <= set(labels)
