@@ -126,6 +126,6 @@ def _converted(program: Program, dtype: torch.dtype) -> dict[str, Tensor]:
     """The floating-point inputs in another data type."""
     return {
         name: value.detach().to(dtype).requires_grad_(value.requires_grad)
-        for name, value in program.inputs.items()
-        if isinstance(value, Tensor) and value.is_floating_point()
+        for name in program.inputs
+        if isinstance(value := program.given(name), Tensor) and value.is_floating_point()
     }

@@ -16,6 +16,8 @@ from autograd_viz.model import Slot, Variable, Variables
 from autograd_viz.programs import forward
 from autograd_viz.programs.arguments import Function, checked_function
 from autograd_viz.programs.forward import Program
+from autograd_viz.programs.moments import COPIED
+from autograd_viz.programs.runs import tell_shift
 from autograd_viz.text import clean, has_numbers
 
 
@@ -47,7 +49,7 @@ class Shifted:
     def value(self) -> Tensor:
         """The tensor of which an element is shifted."""
         if self.is_input:
-            value = self.program.inputs[self.name]
+            value = self.program.given(self.name)
             assert isinstance(value, Tensor)  # _place has seen to it
             return value
         return self.watched.results[self.call or 0]
@@ -174,7 +176,9 @@ class _Results(TorchFunctionMode):
         if self.shift is not None and self.shift[0] == len(self.results):
             _, element, step = self.shift
             result.data[element] += step
-        self.results.append(result)
+            tell_shift(result)
+        few = result.numel() <= COPIED and not result.is_nested
+        self.results.append(result.detach().clone() if few else result)
         self.origins.append((result.grad_fn, result.output_nr, result._is_view()))
 
 

@@ -17,7 +17,7 @@ from autograd_viz.model import Graph, Shown, Trace, Variables
 from autograd_viz.names import is_tensor
 from autograd_viz.picture import Drawing, Picture, Strip
 from autograd_viz.programs.arguments import Function, checked_function
-from autograd_viz.programs.outline import Outline, copies_of, edges_of, outline, walk_of
+from autograd_viz.programs.outline import Outline, edges_of, outline, values_of, walk_of
 from autograd_viz.programs.run_facts import Facts, facts
 from autograd_viz.programs.runs import Run, record
 from autograd_viz.programs.versions import outside_of
@@ -99,6 +99,10 @@ class Program(Shown):
             for written in self._outline.statements
         )
 
+    def given(self, name: str) -> Any:
+        """An input as the function got it, before the run could change it in place."""
+        return self._function.argument(name, self._given[name])
+
     def trace(self, grad: Tensor | Sequence[Tensor | None] | None = None) -> Trace:
         """Run one backward pass from the output, as `autograd_viz.trace` does.
 
@@ -152,7 +156,7 @@ class Program(Shown):
         >>> square.at(x=4.0).outputs[0].item()
         16.0
         """
-        given = {**self._given, **inputs}
+        given = {**self._given, **{name: _kept(value) for name, value in inputs.items()}}
         self._function.check(given)
         return _program(self._function, given, self._paths)
 
@@ -198,7 +202,7 @@ class Program(Shown):
             rows.append([str(statement.line), text.clean(statement.source, 60), ", ".join(values)])
         if not self.statements:
             rows = [["name", "value"]]
-            rows += [[name, _value_text(value)] for name, value in self.inputs.items()]
+            rows += [[name, _value_text(self.given(name))] for name in self.inputs]
             rows += [["result", _value_text(value)] for value in self.outputs]
         return "\n".join(text.table(rows))
 
@@ -228,7 +232,12 @@ def program(f: Callable[..., Any], /, **inputs: Any) -> Program:
     """
     function = Function(checked_function(f, "av.program(f, a=2.0)"))
     function.check(inputs)
-    return _program(function, inputs, _Paths())
+    return _program(function, {name: _kept(value) for name, value in inputs.items()}, _Paths())
+
+
+def _kept(given: Any) -> Any:
+    """An input as it is now: later runs begin with it, whatever the reader does to a tensor."""
+    return given.detach().clone().requires_grad_(given.requires_grad) if is_tensor(given) else given
 
 
 @dataclass(eq=False)
@@ -263,7 +272,7 @@ def _run_anew(function: Function, given: Mapping[str, Any], paths: _Paths) -> Pr
     run.outside = outside_of(function.inner)
     read, walk = outline(run, found, function.source)
     paths.add(found, read)
-    copies = copies_of(found, read.copied)
+    copies = values_of(found, read.copied)
     graph = read.graph(walk, copies)
     return Program(inputs, run.result, outputs, graph, function, given, paths, read, walk, copies)
 
@@ -279,7 +288,7 @@ def _run_again(function: Function, given: Mapping[str, Any], paths: _Paths) -> P
     if read is not None:
         walk, slots = walk_of(outputs)
         if slots == read.slots and edges_of(walk) == read.edges:
-            copies = copies_of(found, read.copied)
+            copies = values_of(found, read.copied)
             graph = read.graph(walk, copies)
             return Program(
                 inputs, run.result, outputs, graph, function, given, paths, read, walk, copies

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autograd_viz.names import is_tensor
 from autograd_viz.release import NextFunctions
@@ -48,17 +48,25 @@ _REVERSED = {
 _LINEAR = {"Addmm": (1, "mat1"), "Mm": (0, "self")}
 
 
+class Operand(NamedTuple):
+    """A tensor that a call took, as it was before the call."""
+
+    title: str | None
+    held: Tensor | None
+
+
 def input_facts(
     call: Call,
     node: str,
     following: NextFunctions,
-    value_of: Callable[[Tensor], Value | None],
+    before: Callable[[Tensor], Operand],
     numbers: Mapping[str, Value],
 ) -> tuple[dict[str, str], dict[str, float]]:
     """Names and numbers of a node's constant inputs, by PyTorch's word for the input.
 
     Only where it is certain which input of the node an argument of the call is: the node must be
-    the one that the function is known to make. `numbers` are the plain numbers that the call took
+    the one that the function is known to make. `before` tells of a tensor what it was before the
+    call. `numbers` are the plain numbers that the call took
     by name.
     """
     operation = node.partition("Backward")[0]
@@ -68,7 +76,7 @@ def input_facts(
             arguments[1] = given
     reverse = _REVERSED.get(call.name)
     if call.name == "linear" and operation in _LINEAR:
-        return _of_linear(call, operation, following, value_of), {}
+        return _of_linear(call, operation, following, before), {}
     if reverse is not None and reverse[0] == operation:
         wanted = {1: reverse[1]}
     elif call.name in _CALLS.get(operation, ()):
@@ -82,11 +90,11 @@ def input_facts(
         if is_tensor(value):
             if value.requires_grad or _needs(following, position, reverse is not None):
                 continue
-            known = value_of(value)
-            if known is not None and known.title:
-                symbols[role] = known.title
-            if value.numel() == 1 and not (value.is_complex() or value.is_meta):
-                constants[role] = value.item()
+            title, held = before(value)
+            if title:
+                symbols[role] = title
+            if held is not None and held.numel() == 1 and not (held.is_complex() or held.is_meta):
+                constants[role] = held.item()
         elif type(value) in (int, float):
             constants[role] = value
             named = [each for each in numbers.values() if each.number == value and each.title]
@@ -96,15 +104,15 @@ def input_facts(
 
 
 def _of_linear(
-    call: Call, operation: str, following: NextFunctions, value_of: Callable[[Tensor], Value | None]
+    call: Call, operation: str, following: NextFunctions, before: Callable[[Tensor], Operand]
 ) -> dict[str, str]:
     """The name of the constant input of a linear layer; one of more dimensions was flattened."""
     position, role = _LINEAR[operation]
     x: Any = call.args[0] if call.args else call.kwargs.get("input")
     if not is_tensor(x) or x.dim() != 2 or x.requires_grad or _needs(following, position, False):
         return {}
-    known = value_of(x)
-    return {role: known.title} if known is not None and known.title else {}
+    title = before(x).title
+    return {role: title} if title else {}
 
 
 def _needs(following: NextFunctions, position: int, reverse: bool) -> bool:

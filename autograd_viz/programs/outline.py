@@ -16,13 +16,14 @@ from torch.autograd.graph import get_gradient_edge
 from autograd_viz.model import Edge, Graph, Node, Slot
 from autograd_viz.names import is_tensor
 from autograd_viz.nodes import InputFacts, nodes_of
-from autograd_viz.programs.operands import input_facts
-from autograd_viz.programs.run_facts import Facts, tensors_in
-from autograd_viz.programs.runs import COPIED, Run
+from autograd_viz.programs.moments import tensors_in
+from autograd_viz.programs.operands import Operand, input_facts
+from autograd_viz.programs.run_facts import Facts
+from autograd_viz.programs.runs import Run
 from autograd_viz.programs.sources import Source
 from autograd_viz.programs.statements import SourceStatement
 from autograd_viz.programs.surroundings import Extras, surrounded
-from autograd_viz.programs.versions import NUMBERS, Value, Versions, versions
+from autograd_viz.programs.versions import NUMBERS, Versions, versions
 from autograd_viz.saved import SMALL
 from autograd_viz.transforms import Fold, fold
 from autograd_viz.walk import Walk, walk_from
@@ -47,6 +48,7 @@ class Outline:
     slots: tuple[Slot, ...]  # of the outputs that need a gradient
     outputs: tuple[int, ...]  # all outputs, by their tensors' numbers
     places: Mapping[Slot, int]  # whose tensor has the value of a graph's slot
+    doubtful: frozenset[Slot]  # which had several values, as a leaf changed under no_grad
     lines: Mapping[int, int]  # of the source: where each node of the graph was made
     copied: tuple[int, ...]  # numbers of the tensors whose values are shown
     extras: Extras
@@ -61,7 +63,8 @@ class Outline:
         }
         if walk is not None:
             for node, leaf in walk.leaves.items():
-                if Slot(node, 0) not in values and leaf.numel() <= SMALL:
+                known = Slot(node, 0) in values or Slot(node, 0) in self.doubtful
+                if not known and leaf.numel() <= SMALL:
                     values[Slot(node, 0)] = leaf.detach().clone()
         graph = Graph(self.nodes, self.edges, self.slots, values)
         # Its edges by node are the same in all runs, and take longer than all else here.
@@ -106,35 +109,30 @@ def edges_of(walk: Walk | None) -> tuple[Edge, ...]:
     )
 
 
-def copies_of(found: Facts, places: Iterable[int]) -> dict[int, Tensor]:
-    """The values of tensors as they were, where they are small enough or unchanged since."""
-    copies: dict[int, Tensor] = {}
-    with torch.no_grad():
-        for place in places:
-            before = found.changed.get(place)
-            tensor = found.tensors[place]
-            if before is None:
-                small = tensor.numel() <= COPIED and tensor.layout is torch.strided
-                copies[place] = tensor.clone() if small else tensor.detach()
-            elif before.copy is not None:
-                copies[place] = before.copy
-    return copies
+def values_of(found: Facts, places: Iterable[int]) -> dict[int, Tensor]:
+    """What tensors held, as far as that is known after the run."""
+    held = {place: found.moments[place].value for place in places}
+    return {place: value for place, value in held.items() if value is not None}
 
 
 def outline(run: Run, found: Facts, source: Source | None) -> tuple[Outline, Walk | None]:
     """Read a run: its graph with the names of the source, and what else there is to draw."""
     names = versions(run, found, source)
-    outputs = tensors_in(run.result)
+    outputs = list(tensors_in(run.result))
     places = tuple(found.history[id(tensor)][-1] for tensor in outputs)
     walk, slots = walk_of(outputs)
-    node_of = _nodes_of(found, walk)
+    node_of, doubtful = _nodes_of(found, walk)
     visits = _visit_of_call(run)
     result_texts, result_line = _result_texts(run, source, names, found, places)
     _name_the_result(source, names, result_texts)
     place_of = {slot: place for place, slot in node_of.items()}
     node_lines = _lines(run, found, visits, node_of, walk)
     labels = {
-        slot: title for slot, place in place_of.items() if (title := names.values[place].title)
+        slot: value.title
+        for slot, place in place_of.items()
+        if (value := names.values[place]).title
+        and value.place is not None
+        and node_of.get(value.place) == slot
     }
     nodes = nodes_of(walk, labels, _inputs(walk, run, found, names, node_of)) if walk else ()
     extras = Extras(
@@ -143,7 +141,7 @@ def outline(run: Run, found: Facts, source: Source | None) -> tuple[Outline, Wal
         names,
         node_of,
         place_of,
-        tuple(tensor.requires_grad for tensor in found.tensors),
+        tuple(moment.tensor.requires_grad for moment in found.moments),
         places,
         result_texts,
         {number: visit.statement.line for number, visit in enumerate(run.visits)},
@@ -159,7 +157,8 @@ def outline(run: Run, found: Facts, source: Source | None) -> tuple[Outline, Wal
         edges_of(walk),
         slots,
         places,
-        place_of,
+        {slot: place for slot, place in place_of.items() if slot not in doubtful},
+        frozenset(doubtful),
         node_lines,
         tuple(sorted(shown)),
         extras,
@@ -172,25 +171,40 @@ def _as_tensor(number: complex | None) -> Tensor:
     return torch.tensor(number, dtype=dtype)
 
 
-def _nodes_of(found: Facts, walk: Walk | None) -> dict[int, Slot]:
-    """Where in the graph the tensors of a run are."""
+def _nodes_of(found: Facts, walk: Walk | None) -> tuple[dict[int, Slot], set[Slot]]:
+    """Where in the graph the tensors of a run are, and where several values took part as one."""
     if walk is None:
-        return {}
+        return {}, set()
     node_of: dict[int, Slot] = {}
-    for place, tensor in enumerate(found.tensors):
-        before = found.changed.get(place)
-        if before is not None:
-            function, output_nr = before.function, before.output_nr
-        elif not tensor.requires_grad:
+    for place, moment in enumerate(found.moments):
+        function, tensor = moment.function, moment.tensor
+        if function is None and not tensor.requires_grad:
             continue
-        else:
-            function, output_nr = tensor.grad_fn, tensor.output_nr
         position = walk.leaf_ids.get(id(tensor)) if function is None else walk.index.get(function)
         if position is not None:
-            node_of[place] = Slot(position, output_nr)
-    # Changed in place under no_grad a leaf has one node still, and the last value is what counts.
+            node_of[place] = Slot(position, moment.output_nr)
+    # Changed in place under no_grad a tensor has one node still: what counts is what took part.
     last = {slot: place for place, slot in node_of.items()}
-    return {place: slot for place, slot in node_of.items() if last[slot] == place}
+    used = _used(found, node_of)
+    last |= {slot: places[-1] for slot, places in used.items()}
+    doubtful = {
+        slot
+        for slot, places in used.items()
+        if not all(found.moments[place].is_same for place in places[1:])
+    }
+    return {place: slot for place, slot in node_of.items() if last[slot] == place}, doubtful
+
+
+def _used(found: Facts, node_of: Mapping[int, Slot]) -> dict[Slot, list[int]]:
+    """The tensors of each slot of the graph from which others of the graph were made."""
+    used: dict[Slot, set[int]] = defaultdict(set)
+    for operands, results in zip(found.operands, found.results, strict=True):
+        made = {node_of[place] for place in results if place in node_of}
+        for operand in operands:
+            slot = node_of.get(operand)
+            if slot is not None and made - {slot}:
+                used[slot].add(operand)
+    return {slot: sorted(places) for slot, places in used.items()}
 
 
 def _visit_of_call(run: Run) -> list[int]:
@@ -279,10 +293,12 @@ def _inputs(
     """For each node what is certain of its inputs that the graph does not keep."""
     known: dict[int, InputFacts] = {}
 
-    def value_before(number: int, tensor: Tensor) -> Value | None:
+    def before(number: int, tensor: Tensor) -> Operand:
         places = found.history.get(id(tensor), ())
         earlier = [place for place in places if found.born[place] < (number, True)]
-        return names.values[earlier[-1]] if earlier else None
+        if not earlier:
+            return Operand(None, None)
+        return Operand(names.values[earlier[-1]].title, found.moments[earlier[-1]].copy)
 
     for number, call in enumerate(run.calls):
         for slot in (node_of.get(place) for place in found.results[number]):
@@ -291,7 +307,7 @@ def _inputs(
                     call,
                     walk.functions[slot.node].name(),
                     walk.nexts[slot.node],
-                    partial(value_before, number),
+                    partial(before, number),
                     names.operands[number],
                 )
                 if symbols or constants:
@@ -308,7 +324,7 @@ def _statements(
 ) -> tuple[Written, ...]:
     operations: dict[int, list[str]] = defaultdict(list)
     for call, position in zip(run.calls, visits, strict=True):
-        if tensors_in(call.result) or call.before is not None:
+        if call.changes or next(tensors_in(call.result), None) is not None:
             operations[position].append(call.name.strip("_"))
     bound: dict[int, dict[str, tuple[int | None, Any]]] = defaultdict(dict)
     for position, name, value, thing in names.results:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from autograd_viz.programs.runs import Before, Run
+from autograd_viz.programs.moments import Moment
+from autograd_viz.programs.runs import Run
 
 _PLAIN = (int, float, bool, complex, str)
 
@@ -17,11 +18,10 @@ _PLAIN = (int, float, bool, complex, str)
 class Facts:
     """A run as numbers of tensors: two runs of the same path have the same signature."""
 
-    tensors: list[Tensor]
-    operands: list[tuple[int, ...]]  # of each call, positions in `tensors`
+    moments: list[Moment]  # each tensor as it was between two changes
+    operands: list[tuple[int, ...]]  # of each call, positions in `moments`
     results: list[tuple[int, ...]]
     born: list[tuple[int, bool]]  # of each tensor: the call it first appears in, whether its result
-    changed: dict[int, Before]  # tensors that are another one since, by an in-place operation
     history: dict[int, list[int]]  # id of a tensor -> its positions, one a change
     signature: tuple[object, ...]
     numbers: tuple[object, ...]  # the plain numbers that went in or came out
@@ -29,60 +29,56 @@ class Facts:
 
 def facts(run: Run) -> Facts:
     """Number the tensors of a run."""
-    tensors: list[Tensor] = []
+    moments: list[Moment] = []
     born: list[tuple[int, bool]] = []
     history: dict[int, list[int]] = {}
-    changed: dict[int, Before] = {}
     signature: list[object] = []
     numbers: list[object] = []
     operands: list[tuple[int, ...]] = []
     results: list[tuple[int, ...]] = []
 
-    def add(tensor: Tensor, call: int, made: bool) -> int:
-        place = len(tensors)
-        tensors.append(tensor)
+    def add(moment: Moment, call: int, made: bool) -> int:
+        tensor = moment.tensor
+        place = len(moments)
+        moments.append(moment)
         born.append((call, made))
         history.setdefault(id(tensor), []).append(place)
         signature.append((tensor.shape, tensor.dtype, tensor.requires_grad, tensor.is_leaf, made))
+        signature.append((moment.is_target, moment.is_same))
         return place
 
-    def known(tensor: Tensor, call: int) -> int:
-        places = history.get(id(tensor))
-        place = places[-1] if places else add(tensor, call, False)
-        if not tensor.requires_grad and tensor.numel() == 1 and not tensor.is_meta:
-            numbers.append(_number(tensor))
+    def known(tensor: Tensor) -> int:
+        place = history[id(tensor)][-1]
+        copy = moments[place].copy
+        if not tensor.requires_grad and copy is not None and copy.numel() == 1:
+            numbers.append(_number(copy))
         return place
 
+    for moment in run.begun:
+        add(moment, -1, False)
     for value in run.given.values():
         for found in _inside(value, numbers, signature):
-            known(found, -1)
+            known(found)
     for number, call in enumerate(run.calls):
-        function, args, kwargs, result, offset, _, before = call
-        signature += (function, offset)
-        places = [known(t, number) for t in _inside(args, numbers, signature)]
-        if kwargs:
-            signature.append(tuple(kwargs))
-            places += [known(t, number) for t in _inside(kwargs, numbers, signature)]
+        signature += (call.function, call.offset)
+        for moment in call.met:
+            add(moment, number, False)
+        places = [known(t) for t in _inside(call.args, numbers, signature)]
+        if call.kwargs:
+            signature.append(tuple(call.kwargs))
+            places += [known(t) for t in _inside(call.kwargs, numbers, signature)]
         operands.append(tuple(places))
-        made = []
-        if before is not None:
-            old = history.get(id(before.tensor), [-1])[-1]
-            if old >= 0:
-                changed[old] = before
-            made.append(add(before.tensor, number, True))
-        for found in _inside(result, numbers, signature):
-            if id(found) not in history:
-                made.append(add(found, number, True))
-            elif before is None or found is not before.tensor:
+        made = tuple(add(moment, number, True) for moment in call.made)
+        for found in _inside(call.result, numbers, signature):
+            if history[id(found)][-1] not in made:
                 signature.append(history[id(found)][-1])
-        results.append(tuple(made))
-        signature.append(places)
+        results.append(made)
+        signature.append(tuple(places))
+    for moment in run.ended:
+        add(moment, len(run.calls), False)
     for found in _inside(run.result, [], signature):
-        signature.append(known(found, len(run.calls)))
-    signature = [tuple(each) if isinstance(each, list) else each for each in signature]
-    return Facts(
-        tensors, operands, results, born, changed, history, tuple(signature), tuple(numbers)
-    )
+        signature.append(known(found))
+    return Facts(moments, operands, results, born, history, tuple(signature), tuple(numbers))
 
 
 def _number(tensor: Tensor) -> object:
@@ -110,8 +106,3 @@ def _inside(value: Any, numbers: list[object], signature: list[object]) -> Itera
         numbers += (value.start, value.stop, value.step)
     elif kind.__module__ == "numpy":  # what is computed from it is not seen
         signature.append(object())
-
-
-def tensors_in(value: Any) -> Sequence[Tensor]:
-    """The tensors in a value, also in lists, tuples and dictionaries."""
-    return list(_inside(value, [], []))

@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
-from autograd_viz.names import is_tensor
+from autograd_viz.programs.moments import Moment, Moments, counted
 from autograd_viz.programs.sources import Source
 from autograd_viz.programs.statements import Binding, SourceStatement
 
-COPIED = 1_024  # elements; larger values are not copied before they are changed in place
-_IN_PLACE = {"__setitem__", "__set__", "__delitem__"}
-_IN_PLACE |= {f"__i{name}__" for name in ("add", "sub", "mul", "div", "truediv", "pow", "matmul")}
 _TORCH = os.path.dirname(torch.__file__)
-
-
-class Before(NamedTuple):
-    """What a tensor was before a call changed it in place."""
-
-    tensor: Tensor
-    function: Any  # its grad_fn
-    output_nr: int
-    copy: Tensor | None
 
 
 class Call(NamedTuple):
@@ -41,15 +29,18 @@ class Call(NamedTuple):
     result: Any
     offset: int  # of the running instruction in the function's own code; -1: not known
     direct: bool  # made by that code itself, not by a function that it called
-    before: Before | None
+    met: Sequence[Moment]  # of arguments that no call has had before
+    made: Sequence[Moment]  # of what it changed, and of its results
 
     @property
     def name(self) -> str:
         """PyTorch's name of the operation: `log2`; of an attribute its own, `T`."""
-        name = getattr(self.function, "__name__", "") or type(self.function).__name__
-        if name in ("__get__", "__set__"):
-            name = getattr(getattr(self.function, "__self__", None), "__name__", name)
-        return name
+        return _name_of(self.function)
+
+    @property
+    def changes(self) -> bool:
+        """Whether it was asked to change something in place."""
+        return any(moment.is_target for moment in self.made)
 
 
 class Visit(NamedTuple):
@@ -73,6 +64,8 @@ class Run:
     """What happened."""
 
     given: Mapping[str, Any]  # the arguments, by name
+    begun: Sequence[Moment] = ()  # of the arguments
+    ended: Sequence[Moment] = ()  # of results that no call has had
     outside: Mapping[str, Any] = field(default_factory=dict)  # the function's globals and closure
     calls: list[Call] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
@@ -83,9 +76,9 @@ class Run:
 class _Calls(TorchFunctionMode):
     """Sees each call of a torch function, and where in the function's own code it was made."""
 
-    def __init__(self, code: CodeType | None, calls: list[Call]) -> None:
+    def __init__(self, code: CodeType | None, calls: list[Call], moments: Moments) -> None:
         super().__init__()
-        self.code, self.calls = code, calls
+        self.code, self.calls, self.moments = code, calls, moments
         self.frame: FrameType | None = None
 
     def __torch_function__(
@@ -98,17 +91,29 @@ class _Calls(TorchFunctionMode):
         kwargs = kwargs or {}
         if torch.compiler.is_compiling():  # it would compile what follows too, and cannot
             return func(*args, **kwargs)
-        before = _before(func, args, kwargs)
+        offset, direct = self._position(sys._getframe(1))
+        self.note_writes(offset)
+        met = self.moments.met((args, kwargs))
+        versions = counted(args, kwargs)
         result = func(*args, **kwargs)
-        frame: FrameType | None = sys._getframe(1)
+        made = self.moments.made(_name_of(func, " ="), args, kwargs, versions, result)
+        self.calls.append(Call(func, args, kwargs, result, offset, direct, met, made))
+        return result
+
+    def note_writes(self, offset: int) -> None:
+        """Note what others than PyTorch have written into a tensor's memory, as a call."""
+        made = self.moments.written()
+        if made:
+            self.calls.append(Call(_writes, (), {}, None, offset, False, (), made))
+
+    def _position(self, frame: FrameType | None) -> tuple[int, bool]:
+        """Where the function's own code is now, and whether it is what runs."""
         own = self.frame or self._own_frame(frame)
         direct = True
         while frame is not None and frame is not own:
             direct = direct and frame.f_code.co_filename.startswith(_TORCH)
             frame = frame.f_back
-        offset = -1 if frame is None else frame.f_lasti
-        self.calls.append(Call(func, args, kwargs, result, offset, direct, before))
-        return result
+        return (-1 if frame is None else frame.f_lasti), direct
 
     def _own_frame(self, frame: FrameType | None) -> FrameType | None:
         """The frame of the function itself; of a recursive one the outermost."""
@@ -119,18 +124,17 @@ class _Calls(TorchFunctionMode):
         return self.frame
 
 
-def _before(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Before | None:
-    name = getattr(func, "__name__", "")
-    if name.endswith("_") and (not name.endswith("__") or name in _IN_PLACE):
-        target: Any = args[0] if args else next(iter(kwargs.values()), None)
-    elif kwargs and kwargs.get("out") is not None:
-        target = kwargs["out"]
-    else:
-        return None
-    if not is_tensor(target):
-        return None
-    copy = target.detach().clone() if target.numel() <= COPIED else None
-    return Before(target, target.grad_fn, target.output_nr, copy)
+def _name_of(function: Any, assigned: str = "") -> str:
+    """The name of a function or, of one that gets or sets an attribute, of the attribute."""
+    name = getattr(function, "__name__", "") or type(function).__name__
+    if name in ("__get__", "__set__"):
+        mark = assigned if name == "__set__" else ""
+        name = getattr(getattr(function, "__self__", None), "__name__", name) + mark
+    return str(name)
+
+
+def _writes() -> None:
+    """Stands for what another library does with a tensor's memory."""
 
 
 def record(
@@ -141,12 +145,14 @@ def record(
     Only the frame of the code itself is traced, and only its local variables are read. The trace
     function that was there before is put back, whatever happens.
     """
-    run = Run(given)
-    mode = _Calls(code, run.calls)
+    moments = Moments()
+    run = Run(given, begun=moments.met(given))
+    mode = _Calls(code, run.calls, moments)
     if source is None:
         with mode:
             run.result = call()
         mode.frame = None
+        run.ended = moments.met(run.result)
         return run
     tracer = _Statements(run, mode, source)
     previous = sys.gettrace()
@@ -158,10 +164,18 @@ def record(
         sys.settrace(previous)
         mode.frame = None
     tracer.is_over()
+    run.ended = moments.met(run.result)
     return run
 
 
 _RECORD = record.__code__
+
+
+def tell_shift(tensor: Tensor) -> None:
+    """Tell the runs that are watched that a tensor just made was given another number."""
+    for mode in _get_current_function_mode_stack():
+        if isinstance(mode, _Calls):
+            mode.moments.shifted(tensor)
 
 
 class _Statements:

@@ -177,29 +177,37 @@ class _Following:
     def _called(self, number: int, visit: int) -> None:
         call = self.run.calls[number]
         self.operands.append(self._numbers_taken(call, visit) if self.numbers else {})
-        if call.before is None:
-            return
-        for place in self.facts.results[number]:  # the same tensor, changed: a new version
-            places = self.facts.history[id(self.facts.tensors[place])]
+        for place in self.facts.results[number]:
+            moment = self.facts.moments[place]
+            places = self.facts.history[id(moment.tensor)]
             at = places.index(place)
-            old = self.values[places[at - 1]] if at else None
-            if old is None or old.name is None or self.facts.tensors[place] is not call.before[0]:
+            if not at:
                 continue
-            new = self.values[place]
-            node = self._expression(call)
-            new.uses = self._uses(node, visit)
-            statement = self.run.visits[visit].statement if visit >= 0 else None
-            if statement is not None and isinstance(statement.node, ast.Expr) and call.direct:
-                new.source, new.node = self.source, node
-            new.name, new.visit = old.name, visit
-            self.named[old.name].append(new)
-            if visit != self.changing:
-                self.before, self.changing = {}, visit
-            for name, value in list(self.current.items()):
-                if value is old:
-                    self.current[name] = new
-                    self.before.setdefault(name, old)
-            self.results.append((visit, old.name, new, call.before[0]))
+            old = self.values[places[at - 1]]
+            if moment.is_same:
+                self.values[place], old.place = old, place
+            elif old.name is not None:
+                self._changed(old, self.values[place], call, visit)
+
+    def _changed(self, old: Value, new: Value, call: Call, visit: int) -> None:
+        """The same tensor with other numbers is a new version of its name."""
+        assert old.name is not None
+        moment = self.facts.moments[new.place or 0]
+        node = self._expression(call)
+        new.uses = self._uses(node, visit)
+        statement = self.run.visits[visit].statement if visit >= 0 else None
+        alone = statement is not None and isinstance(statement.node, ast.Expr)
+        if alone and call.direct and moment.is_target:
+            new.source, new.node = self.source, node
+        new.name, new.visit = old.name, visit
+        self.named[old.name].append(new)
+        if visit != self.changing:
+            self.before, self.changing = {}, visit
+        for name, value in list(self.current.items()):
+            if value is old:
+                self.current[name] = new
+                self.before.setdefault(name, old)
+        self.results.append((visit, old.name, new, moment.tensor))
 
     def _expression(self, call: Call) -> ast.expr | None:
         found = self.source is not None and call.offset >= 0
@@ -238,7 +246,7 @@ class _Following:
     def _name_the_rest(self) -> None:
         """Name tensors that came from outside as the source calls them: `model.weight`."""
         unnamed = {
-            id(self.facts.tensors[value.place])
+            id(self.facts.moments[value.place].tensor)
             for value in self.values
             if value.name is None and value.place is not None and not value.order[1]
         }

@@ -2,7 +2,8 @@
 
 import torch
 
-from autograd_viz.programs.run_facts import facts, tensors_in
+from autograd_viz.programs.moments import tensors_in
+from autograd_viz.programs.run_facts import facts
 from autograd_viz.programs.runs import record
 from autograd_viz.programs.sources import source_of
 
@@ -33,16 +34,14 @@ def test_a_tensor_changed_in_place_is_two():
 
     given = {"x": torch.tensor(3.0, requires_grad=True)}
     found = facts(record(lambda: f(**given), given, f.__code__, None))
-    assert [tensor is found.tensors[-1] for tensor in found.tensors] == [False, True, True]
+    tensors = [moment.tensor for moment in found.moments]
+    assert [tensor is tensors[-1] for tensor in tensors] == [False, True, True]
     assert found.operands == [(0,), (1,)]
     assert found.results == [(1,), (2,)]
-    before = found.changed[1]
-    assert before.copy is not None
-    assert before.copy.item() == 6
-    assert found.tensors[2].item() == 7
+    assert [moment.value.item() for moment in found.moments] == [3, 6, 7]
 
 
 def test_tensors_in_containers():
     x, y = torch.ones(1), torch.zeros(1)
-    assert tensors_in({"a": [x, (y, "text", 3)], "b": slice(1, 2)}) == [x, y]
-    assert tensors_in(None) == []
+    assert list(tensors_in({"a": [x, (y, "text", 3)], "b": slice(1, 2)})) == [x, y]
+    assert list(tensors_in(None)) == []

@@ -1,0 +1,227 @@
+"""What the tensors of a run held from one change to the next, copied when it came to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
+
+from autograd_viz.names import is_tensor
+
+COPIED = 1_024  # elements; larger values are not copied
+_IN_PLACE = {"__setitem__", "__delitem__", "data ="}
+_IN_PLACE |= {f"__i{name}__" for name in ("add", "sub", "mul", "div", "truediv", "pow", "matmul")}
+# These change how a tensor looks at its memory, or at which, but no number there.
+_RESHAPES = {"data =", "set_", "resize_", "resize_as_", "requires_grad_", "detach_", "rename_"}
+_RESHAPES |= {"share_memory_", "squeeze_", "unsqueeze_", "t_", "transpose_", "as_strided_"}
+_RESHAPES |= {"swapaxes_", "swapdims_"}
+# After these others may write into a tensor's memory, and PyTorch does not see it.
+_SHARES = {"numpy", "__array__", "data_ptr", "untyped_storage", "storage", "__dlpack__"}
+
+
+@dataclass(eq=False, slots=True)
+class Moment:
+    """A tensor as it was from one change to the next."""
+
+    tensor: Tensor
+    function: Any  # its grad_fn
+    output_nr: int
+    version: int  # PyTorch's count of its changes; -1: not counted
+    copy: Tensor | None  # None: too large
+    is_target: bool  # what a call in place was asked to change
+    is_same: bool  # no number is another one, though autograd knows it by another function
+
+    @property
+    def value(self) -> Tensor | None:
+        """What it held; None where that was not copied and is another one now."""
+        if self.copy is not None:
+            return self.copy
+        return self.tensor.detach() if _version(self.tensor) == self.version else None
+
+
+class Moments:
+    """The tensors that a run has met so far, and the last moment of each."""
+
+    def __init__(self) -> None:
+        self._now: dict[int, Moment] = {}  # by id of the tensor, which the moment keeps alive
+        self._memory: dict[int, int] = {}  # id of a tensor -> of its memory
+        self._lookers: dict[int, dict[int, Tensor]] = {}  # on each memory, by id
+        self._watched: set[int] = set()  # memory that others may write into
+        self._shared: set[int] = set()  # such memory of which large values are copied too
+        self._last_target: Tensor | None = None
+
+    def met(self, value: Any) -> list[Moment]:
+        """The moments of the tensors in a value that are new here."""
+        return [self._begun(each) for each in tensors_in(value) if id(each) not in self._now]
+
+    def written(self) -> list[Moment]:
+        """The new moments of tensors into which others than PyTorch have written."""
+        found = [
+            tensor
+            for memory in self._watched
+            for key, tensor in self._lookers[memory].items()
+            if _differ(self._now[key].copy, tensor)
+        ]
+        return [self._begun(tensor) for tensor in found]
+
+    def made(
+        self,
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        versions: Iterable[tuple[Tensor, int]],
+        result: Any,
+    ) -> list[Moment]:
+        """The moments that begin with a call: of what it changed, then of its results.
+
+        `versions` are PyTorch's counts for the arguments before the call.
+        """
+        changed = {id(tensor): tensor for tensor in _targets(name, args, kwargs)}
+        changed |= {id(each): each for each, version in versions if _version(each) != version}
+        found = self._changed(name, args, list(changed.values())) if changed else []
+        found += self.met(result)
+        if name in _SHARES:
+            for tensor in tensors_in((args, result)):
+                self._share(self._memory[id(tensor)])
+        return found
+
+    def shifted(self, tensor: Tensor) -> None:
+        """Take over what was written into a tensor that was just made."""
+        now = self._now.get(id(tensor))
+        if now is not None and now.copy is not None:
+            now.copy = _copied(tensor, None)
+
+    def _changed(self, name: str, args: Sequence[Any], targets: Sequence[Tensor]) -> list[Moment]:
+        """New moments of what was changed, and of all that looks at the same memory."""
+        # y[0] += 1 changes y by y[0], and then puts y[0] where it is.
+        back = name == "__setitem__" and len(args) > 2 and args[2] is self._last_target
+        self._last_target = targets[0]
+        found = [self._begun(target, is_target=True, is_same=back) for target in targets]
+        if name in _RESHAPES:
+            return found
+        beside = {
+            key: tensor
+            for target in targets
+            for key, tensor in self._lookers[self._memory[id(target)]].items()
+        }
+        for target in targets:
+            beside.pop(id(target), None)
+        for tensor in beside.values():
+            touched = any(_overlap(tensor, target) for target in targets)
+            if touched or tensor.requires_grad:  # autograd makes views of what is changed anew
+                found.append(self._begun(tensor, is_same=back or not touched))
+        return found
+
+    def _begun(self, tensor: Tensor, is_target: bool = False, is_same: bool = False) -> Moment:
+        key = id(tensor)
+        with torch._C.DisableTorchFunctionSubclass():
+            memory, is_foreign = _memory(tensor)
+            self._lookers.get(self._memory.get(key, 0), {}).pop(key, None)
+            self._lookers.setdefault(memory, {})[key] = tensor
+            self._memory[key] = memory
+            if is_foreign:
+                self._watched.add(memory)
+            try:
+                function, output_nr = tensor.grad_fn, tensor.output_nr
+            except RuntimeError:  # a view made under no_grad, whose base was changed in place since
+                function, output_nr = None, 0
+            made = Moment(tensor, function, output_nr, _version(tensor), None, is_target, is_same)
+            made.copy = _copied(tensor, COPIED if memory not in self._shared else None)
+        self._now[key] = made
+        return made
+
+    def _share(self, memory: int) -> None:
+        """Look out for what is written into a memory; large values in it are copied too."""
+        self._watched.add(memory)
+        self._shared.add(memory)
+        for key, tensor in self._lookers[memory].items():
+            now = self._now.get(key)
+            if now is not None and now.copy is None:
+                now.copy = _copied(tensor, None)
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors in a value, also in lists, tuples and dictionaries."""
+    if is_tensor(value):
+        yield value
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from tensors_in(each)
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from tensors_in(each)
+
+
+def counted(args: Any, kwargs: Mapping[str, Any]) -> list[tuple[Tensor, int]]:
+    """The tensors among the arguments of a call with PyTorch's counts of their changes."""
+    return [(tensor, _version(tensor)) for tensor in tensors_in((args, kwargs))]
+
+
+def _targets(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
+    """What a call changes by its name."""
+    in_place = name.endswith("_") and not name.endswith("__")
+    if in_place or name in _IN_PLACE:
+        yield from filter(is_tensor, [args[0] if args else next(iter(kwargs.values()), None)])
+    elif kwargs and kwargs.get("out") is not None:
+        yield from tensors_in(kwargs["out"])
+
+
+def _version(tensor: Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def _memory(tensor: Tensor) -> tuple[int, bool]:
+    """Which memory a tensor looks at, and whether it came from outside of PyTorch."""
+    try:
+        storage = tensor.untyped_storage()
+        return storage._cdata, not storage.resizable()
+    except (RuntimeError, NotImplementedError):  # sparse, or within vmap
+        return -id(tensor), False
+
+
+def _copied(tensor: Tensor, most: int | None) -> Tensor | None:
+    """A copy of at most so many elements, unseen by autograd and by the user's modes."""
+    if tensor.is_nested or (most is not None and tensor.numel() > most):
+        return None
+    if torch._C._len_torch_dispatch_stack():
+        with _disable_current_modes():
+            return tensor.detach().clone()
+    if torch.is_inference_mode_enabled():
+        with torch.inference_mode(False):
+            return tensor.detach().clone()
+    return tensor.detach().clone()
+
+
+def _differ(copy: Tensor | None, tensor: Tensor) -> bool:
+    if copy is None or copy.shape != tensor.shape:
+        return copy is not None
+    with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
+        return not torch.equal(torch.nan_to_num(copy), torch.nan_to_num(tensor))
+
+
+def _overlap(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors on one memory have an element in common."""
+    if torch.strided not in (one.layout, other.layout) or not (one.numel() and other.numel()):
+        return one.layout is not torch.strided
+    if max(one.numel(), other.numel()) > COPIED or one.itemsize != other.itemsize:
+        first, second = _range(one), _range(other)
+        return first.start < second.stop and second.start < first.stop
+    return not _elements(one).isdisjoint(_elements(other))
+
+
+def _range(tensor: Tensor) -> range:
+    """The bytes from its first element to its last."""
+    last = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    first = tensor.storage_offset()
+    return range(first * tensor.itemsize, (first + last + 1) * tensor.itemsize)
+
+
+def _elements(tensor: Tensor) -> set[int]:
+    found = {int(tensor.storage_offset())}
+    for length, step in zip(tensor.shape, tensor.stride(), strict=True):
+        found = {start + number * int(step) for start in found for number in range(length)}
+    return found
