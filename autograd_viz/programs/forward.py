@@ -24,6 +24,7 @@ from autograd_viz.programs.versions import outside_of
 from autograd_viz.transforms import numbered
 from autograd_viz.walk import Walk, garbage_collection_paused
 
+CHANGED = "not known: changed since"  # a large value, of which there is no copy
 MOST_PATHS = 16  # ways through one function that are remembered
 
 
@@ -33,7 +34,7 @@ class Statement(NamedTuple):
     line: int  # in its file
     source: str
     names: tuple[str, ...]  # that it bound; versions of one name are z₁, z₂
-    values: tuple[Any, ...]  # of these; of a return statement the outputs
+    values: tuple[Any, ...]  # of these, as they were then; of a return statement the outputs
     operations: tuple[str, ...]  # PyTorch's names of what it computed: "log2"
 
 
@@ -194,8 +195,11 @@ class Program(Shown):
 
     def __str__(self) -> str:
         rows = [["line", "statement", "value"]]
-        for statement in self.statements:
-            values = [_value_text(value) for value in statement.values]
+        for statement, written in zip(self.statements, self._outline.statements, strict=True):
+            values = [
+                CHANGED if value is None and place is not None else _value_text(value)
+                for value, (place, _) in zip(statement.values, written.values, strict=True)
+            ]
             if statement.names:
                 pairs = zip(statement.names, values, strict=True)
                 values = [f"{name} = {value}" for name, value in pairs if value]

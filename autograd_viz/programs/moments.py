@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ _IN_PLACE |= {f"__i{name}__" for name in ("add", "sub", "mul", "div", "truediv",
 _RESHAPES = {"data =", "set_", "resize_", "resize_as_", "requires_grad_", "detach_", "rename_"}
 _RESHAPES |= {"share_memory_", "squeeze_", "unsqueeze_", "t_", "transpose_", "as_strided_"}
 _RESHAPES |= {"swapaxes_", "swapdims_"}
+# These change running means without counting it.
+_UNCOUNTED = {"batch_norm", "instance_norm"}
 # After these others may write into a tensor's memory, and PyTorch does not see it.
 _SHARES = {"numpy", "__array__", "data_ptr", "untyped_storage", "storage", "__dlpack__"}
 
@@ -73,7 +75,7 @@ class Moments:
         name: str,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
-        versions: Iterable[tuple[Tensor, int]],
+        versions: Sequence[tuple[Tensor, int]],
         result: Any,
     ) -> list[Moment]:
         """The moments that begin with a call: of what it changed, then of its results.
@@ -82,6 +84,10 @@ class Moments:
         """
         changed = {id(tensor): tensor for tensor in _targets(name, args, kwargs)}
         changed |= {id(each): each for each, version in versions if _version(each) != version}
+        if name in _UNCOUNTED:
+            changed |= {
+                id(each): each for each, _ in versions if _differ(self._now[id(each)].copy, each)
+            }
         found = self._changed(name, args, list(changed.values())) if changed else []
         found += self.met(result)
         if name in _SHARES:

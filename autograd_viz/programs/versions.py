@@ -43,12 +43,13 @@ class Value:
     node: ast.expr | None = None  # the expression that it was bound to
     item: int | None = None  # of what was unpacked
     uses: Mapping[str, Value] = field(default_factory=dict)  # what the names in it meant
+    unseen: Value | None = None  # what it was before a change that autograd did not see
 
     @property
     def expression(self) -> str | None:
         """What it was made from, in the source's words and with the versions' names."""
         if self.node is None or self.source is None:
-            return None
+            return None if self.unseen is None else f"{self.unseen.title}, changed"
         titles = {name: value.title or name for name, value in self.uses.items()}
         return self.source.template(self.node).filled(titles)
 
@@ -199,6 +200,9 @@ class _Following:
         alone = statement is not None and isinstance(statement.node, ast.Expr)
         if alone and call.direct and moment.is_target:
             new.source, new.node = self.source, node
+        former = self.facts.moments[old.place or 0].function
+        if former is moment.function and former is not None:
+            new.unseen = old
         new.name, new.visit = old.name, visit
         self.named[old.name].append(new)
         if visit != self.changing:
