@@ -60,6 +60,11 @@ class Moments:
         """The moments of the tensors in a value that are new here."""
         return [self._begun(each) for each in tensors_in(value) if id(each) not in self._now]
 
+    def brought(self, values: Sequence[Any]) -> list[Moment]:
+        """The moments of tensors whose memory others have brought, that no call has had."""
+        new = (each for each in tensors_in(list(values)) if id(each) not in self._now)
+        return [self._begun(each) for each in new if _memory(each)[1]]
+
     def written(self) -> list[Moment]:
         """The new moments of tensors into which others than PyTorch have written."""
         found = [
@@ -124,7 +129,7 @@ class Moments:
 
     def _begun(self, tensor: Tensor, is_target: bool = False, is_same: bool = False) -> Moment:
         key = id(tensor)
-        with torch._C.DisableTorchFunctionSubclass():
+        with torch._C.DisableTorchFunction():
             memory, is_foreign = _memory(tensor)
             self._lookers.get(self._memory.get(key, 0), {}).pop(key, None)
             self._lookers.setdefault(memory, {})[key] = tensor
@@ -205,7 +210,7 @@ def _copied(tensor: Tensor, most: int | None) -> Tensor | None:
 def _differ(copy: Tensor | None, tensor: Tensor) -> bool:
     if copy is None or copy.shape != tensor.shape:
         return copy is not None
-    with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
+    with torch._C.DisableTorchFunction(), torch.no_grad():
         return not torch.equal(torch.nan_to_num(copy), torch.nan_to_num(tensor))
 
 

@@ -100,11 +100,13 @@ class _Calls(TorchFunctionMode):
         self.calls.append(Call(func, args, kwargs, result, offset, direct, met, made))
         return result
 
-    def note_writes(self, offset: int) -> None:
+    def note_writes(self, offset: int, bound: Sequence[Any] = ()) -> None:
         """Note what others than PyTorch have written into a tensor's memory, as a call."""
-        made = self.moments.written()
-        if made:
-            self.calls.append(Call(_writes, (), {}, None, offset, False, (), made))
+        with torch._C.DisableTorchFunction():
+            met = self.moments.brought(bound)
+            made = self.moments.written()
+        if met or made:
+            self.calls.append(Call(_writes, (), {}, None, offset, False, met, made))
 
     def _position(self, frame: FrameType | None) -> tuple[int, bool]:
         """Where the function's own code is now, and whether it is what runs."""
@@ -253,8 +255,10 @@ class _Statements:
             if len(self.run.calls) == self.run.visits[-1].calls:
                 self.run.visits.pop()  # the loop is over
             return
+        values = frame.f_locals if statement.bindings else {}
+        names = [binding.name for binding in statement.bindings]
+        self.mode.note_writes(self.first, [values.get(name) for name in names])
         if statement.bindings:
-            values = frame.f_locals
             for binding in statement.bindings:
                 if binding.name in values and binding.name != "_":  # which names nothing
                     self.run.bound.append(

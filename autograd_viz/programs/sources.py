@@ -26,6 +26,8 @@ from autograd_viz.programs.templates import Template, dotted, template
 MOST_KEPT = 256  # functions whose source is remembered
 # Statements without statements in them; an AugAssign binds a name anew, a walrus may do.
 _STRAIGHT = (ast.Assign, ast.AnnAssign, ast.Expr, ast.Return, ast.Pass)
+# By these other libraries get at a tensor's memory, which is looked at after each statement.
+_SHARED = re.compile(r"numpy|frombuffer|as_?array|as_tensor|dlpack|data_ptr|storage")
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -121,6 +123,8 @@ class Source:
         if not all(isinstance(node, _STRAIGHT) for node in body):
             return ()
         if any(isinstance(node, ast.Return) for node in body[:-1]):
+            return ()
+        if _SHARED.search("\n".join(self.lines)):
             return ()
         found = tuple(self._statement(node) for node in body if not is_silent(node))
         names = [binding.name for statement in found for binding in statement.bindings]
