@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from types import FrameType
@@ -19,7 +19,7 @@ from autograd_viz.errors import NoGraphError, NotATensorError
 from autograd_viz.model import Graph, Slot
 from autograd_viz.networks import calls
 from autograd_viz.nodes import SMALL_GRAPH, Edges, Nodes
-from autograd_viz.saved import Saved, is_small, recovered, saved_by
+from autograd_viz.saved import Saved, changed_since, is_small, recovered, saved_by
 from autograd_viz.walk import Walk, garbage_collection_paused, walk_from
 
 if TYPE_CHECKING:
@@ -96,13 +96,14 @@ def capture(
         module = params if isinstance(params, torch.nn.Module) else None
         mapped = {} if module is not None else _named(naming.parameters(params), walk, tensors)
         held = _named(naming.of_caller(frame), walk, tensors)
-        values = _values(walk, saved, tensors)
+        changed = _changed(walk, tensors) if small else frozenset()
+        values = _values(walk, saved, tensors, changed)
 
     def labels() -> dict[Slot, str]:
         return {**held, **mapped, **_named(naming.parameters(module), walk, {}), **given}
 
     nodes, modules = Nodes(walk, edges, saved, labels), calls.modules_of(params)
-    return Graph(nodes, Edges(walk), slots, values, modules), walk, saved
+    return Graph(nodes, Edges(walk), slots, values, modules, changed), walk, saved
 
 
 def checked_outputs(output: object, call: str) -> list[Tensor]:
@@ -175,12 +176,25 @@ def _named(
     return names
 
 
-def _values(walk: Walk, saved: Sequence[Saved], named: Mapping[Slot, Tensor]) -> dict[Slot, Tensor]:
+def _changed(walk: Walk, named: Mapping[Slot, Tensor]) -> frozenset[Slot]:
+    """Of which named tensors and leaves the value that took part is not known."""
+    leaves = {Slot(position, 0): leaf for position, leaf in walk.leaves.items()}
+    suspects = [
+        slot
+        for slot, tensor in {**named, **leaves}.items()
+        if not tensor.is_inference() and tensor._version
+    ]
+    return changed_since(walk, suspects) if suspects else frozenset()
+
+
+def _values(
+    walk: Walk, saved: Sequence[Saved], named: Mapping[Slot, Tensor], changed: Collection[Slot]
+) -> dict[Slot, Tensor]:
     """Copies of the small tensors among the named ones, the leaves and what was saved."""
     leaves = ((Slot(position, 0), leaf) for position, leaf in walk.leaves.items())
     values: dict[Slot, Tensor] = {}
     with torch.no_grad():
         for slot, tensor in chain(named.items(), leaves, recovered(walk, saved)):
-            if slot not in values and is_small(tensor):
+            if slot not in values and slot not in changed and is_small(tensor):
                 values[slot] = tensor.clone()
     return values

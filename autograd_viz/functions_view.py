@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from autograd_viz import text
 from autograd_viz.model import Edge, Graph, Node, Slot, Trace
 from autograd_viz.picture import Arrow, Box, Mark, Picture, Style
+from autograd_viz.transforms import unknown_values
 from autograd_viz.typeset import Line, Run, math, plain
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def functions(
     boxes, arrows = _Builder(graph, trace, drawn, edges).boxes_and_arrows()
     hidden = len(graph.nodes) - len(drawn)
     notes = list(_surprises(drawn, trace))
+    notes += unknown_values(graph)
     notes += trace.notes if trace is not None else ()
     if hidden:
         notes.append(

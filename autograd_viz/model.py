@@ -157,6 +157,7 @@ class Graph(Shown):
         compare=False
     )  # copies, of the named tensors and of the leaves
     modules: Modules | None = field(default=None, compare=False)  # by which it can be folded
+    changed: frozenset[Slot] = frozenset()  # tensors changed in place after they took part
 
     def __repr__(self) -> str:
         return f"<Graph of {len(self.nodes):,} nodes>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,14 @@ from autograd_viz.walk import Walk
 
 SMALL = 16  # elements; the values of larger named tensors are not copied
 HOOKED = object()  # stands for a saved tensor that cannot be read without running its hooks
+# Which input of its node a saved tensor is.
+_INPUTS = {"self": 0, "input": 0, "other": 1, "exponent": 1, "weight": 1, "mat1": 1, "tensor": 1}
+_INPUTS |= {"tensor1": 1, "tensor2": 2, "target": 1}
+_LAST = {"mat2", "vec", "batch2"}
+_VIEWS = (
+    *("TBackward", "TransposeBackward", "ViewBackward", "ExpandBackward", "PermuteBackward"),
+    *("SqueezeBackward", "UnsqueezeBackward", "SliceBackward", "SelectBackward"),
+)
 Saved = Mapping[str, Any]  # what an operation saved for its backward, by name
 
 
@@ -102,6 +110,47 @@ def recovered(walk: Walk, saved: Sequence[Saved]) -> Iterator[tuple[Slot, Tensor
             metas = walk.functions[slot.node]._input_metadata
             if len(metas) > slot.output_nr and shape_of(metas[slot.output_nr]) == value.shape:
                 yield slot, value
+
+
+def changed_since(walk: Walk, suspects: Iterable[Slot]) -> frozenset[Slot]:
+    """Which of some tensors that were changed in place were so after they took part.
+
+    PyTorch knows it of what was saved. If one such was changed then, as all weights are by a step
+    of an optimizer, so may those be that no operation has saved.
+    """
+    changed: set[Slot] = set()
+    same: set[Slot] = set()
+    for position, function in enumerate(walk.functions):
+        for name, attribute, raw_attribute in _saved_attributes(type(function)):
+            if _has_hooks(getattr(function, raw_attribute, None)):
+                continue
+            try:
+                saved = getattr(function, attribute)
+            except RuntimeError as error:
+                if "modified by an inplace operation" in str(error):
+                    changed.update(_under_views(walk, position, name))
+                continue
+            if is_tensor(saved):
+                same.update(_under_views(walk, position, name))
+    return frozenset(slot for slot in suspects if slot in changed or (changed and slot not in same))
+
+
+def _under_views(walk: Walk, position: int, name: str) -> Iterator[Slot]:
+    """Where in the graph a saved tensor is, and what it is a view of."""
+    if name == "result":
+        yield Slot(position, 0)
+        return
+    following = walk.nexts[position]
+    place = len(following) - 1 if name in _LAST else _INPUTS.get(name, len(following))
+    while place < len(following):
+        target, output_nr = following[place]
+        if target is None:
+            return
+        position = walk.index[target]
+        yield Slot(position, output_nr)
+        if not target.name().startswith(_VIEWS):
+            return
+        following, place = walk.nexts[position], 0
 
 
 def is_small(tensor: Tensor) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from autograd_viz.expressions import Expression, expression
 from autograd_viz.model import Edge, Graph, Link, Slot, Trace, Variable, Variables, summed
-from autograd_viz.text import clean, has_numbers
+from autograd_viz.text import clean, has_numbers, joined
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -145,6 +145,14 @@ def operations(graph: Graph) -> tuple[tuple[int, str], ...]:
     return tuple(
         (node, texts[node].text) for node in reversed(order) if graph.nodes[node].kind == "function"
     )
+
+
+def unknown_values(graph: Graph) -> tuple[str, ...]:
+    """What is not known of a graph's values, as a sentence; none if nothing was changed since."""
+    outputs = (graph.nodes[slot.node].outputs[slot.output_nr] for slot in sorted(graph.changed))
+    names = dict.fromkeys(clean(output.label or "a leaf") for output in outputs)
+    what = joined(list(names))
+    return (f"Not known, since changed in place after it took part: {what}.",) if names else ()
 
 
 def details(variables: Variables, name: str) -> Variables:

@@ -17,6 +17,7 @@ from autograd_viz.formulas import calculus, notation, slopes
 from autograd_viz.formulas.recipes import is_to_constant
 from autograd_viz.model import Link, Slot, Variable, Variables, summed
 from autograd_viz.picture import Arrow, Box, Drawing, Mark, Picture, Style, strip
+from autograd_viz.transforms import unknown_values
 from autograd_viz.typeset import Line, Run, derivative, math, plain
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ class _Drawing:
             ]
             if bare:
                 notes.append(f"Without a formula, as a number only: {text.joined(bare)}.")
+        notes += unknown_values(self.shown.graph)
         notes += self.trace.notes if self.trace is not None else ()
         return tuple(notes)
 

@@ -122,7 +122,7 @@ class Program(Shown):
         graph = self.graph
         if grad is None and len(outputs) > 1:
             outputs = outputs[:1]
-            graph = Graph(graph.nodes, graph.edges, graph.outputs[:1], graph.values)
+            graph = replace(graph, outputs=graph.outputs[:1])
         starts = starting_grads(outputs, grad)
         return traced(graph, self._walk, (), outputs, starts, None)
 

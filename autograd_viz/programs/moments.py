@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
-from autograd_viz.names import is_tensor
-
 COPIED = 1_024  # elements; larger values are not copied
 _IN_PLACE = {"__setitem__", "__delitem__", "data ="}
 _IN_PLACE |= {f"__i{name}__" for name in ("add", "sub", "mul", "div", "truediv", "pow", "matmul")}
+_PLAIN = {int, float, bool, str, complex, type(None), slice, torch.dtype}
 # These change how a tensor looks at its memory, or at which, but no number there.
 _RESHAPES = {"data =", "set_", "resize_", "resize_as_", "requires_grad_", "detach_", "rename_"}
 _RESHAPES |= {"share_memory_", "squeeze_", "unsqueeze_", "t_", "transpose_", "as_strided_"}
@@ -56,47 +55,50 @@ class Moments:
         self._shared: set[int] = set()  # such memory of which large values are copied too
         self._last_target: Tensor | None = None
 
-    def met(self, value: Any) -> list[Moment]:
-        """The moments of the tensors in a value that are new here."""
-        return [self._begun(each) for each in tensors_in(value) if id(each) not in self._now]
+    def met(self, tensors: Sequence[Tensor]) -> list[Moment]:
+        """The moments of those tensors that are new here."""
+        now = self._now
+        return [self._begun(each) for each in tensors if id(each) not in now]
 
     def brought(self, values: Sequence[Any]) -> list[Moment]:
         """The moments of tensors whose memory others have brought, that no call has had."""
-        new = (each for each in tensors_in(list(values)) if id(each) not in self._now)
+        new = (each for each in tensors_in(values) if id(each) not in self._now)
         return [self._begun(each) for each in new if _memory(each)[1]]
 
-    def written(self) -> list[Moment]:
-        """The new moments of tensors into which others than PyTorch have written."""
-        found = [
-            tensor
-            for memory in self._watched
-            for key, tensor in self._lookers[memory].items()
-            if _differ(self._now[key].copy, tensor)
-        ]
-        return [self._begun(tensor) for tensor in found]
+    def written(self, taken: Sequence[Tensor] = ()) -> list[Moment]:
+        """The new moments of tensors that were changed, but not by a call that was seen.
+
+        Looked at are those that a call takes, and all into which others than PyTorch may write.
+        """
+        now = self._now
+        found = {id(each): each for each in taken if _version(each) != now[id(each)].version}
+        for memory in self._watched:
+            for key, tensor in self._lookers[memory].items():
+                if _differ(now[key].copy, tensor):
+                    found[key] = tensor
+        return [self._begun(tensor) for tensor in found.values()]
 
     def made(
         self,
         name: str,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
-        versions: Sequence[tuple[Tensor, int]],
+        taken: Sequence[Tensor],
         result: Any,
     ) -> list[Moment]:
-        """The moments that begin with a call: of what it changed, then of its results.
-
-        `versions` are PyTorch's counts for the arguments before the call.
-        """
-        changed = {id(tensor): tensor for tensor in _targets(name, args, kwargs)}
-        changed |= {id(each): each for each, version in versions if _version(each) != version}
+        """The moments that begin with a call: of what it changed, then of its results."""
+        now = self._now
+        changed = {id(each): each for each in _targets(name, args, kwargs)}
+        for each in taken:
+            if _version(each) != now[id(each)].version:
+                changed[id(each)] = each
         if name in _UNCOUNTED:
-            changed |= {
-                id(each): each for each, _ in versions if _differ(self._now[id(each)].copy, each)
-            }
+            changed |= {id(each): each for each in taken if _differ(now[id(each)].copy, each)}
         found = self._changed(name, args, list(changed.values())) if changed else []
-        found += self.met(result)
+        results = tensors_in(result)
+        found += self.met(results)
         if name in _SHARES:
-            for tensor in tensors_in((args, result)):
+            for tensor in (*taken, *results):
                 self._share(self._memory[id(tensor)])
         return found
 
@@ -155,34 +157,41 @@ class Moments:
                 now.copy = _copied(tensor, None)
 
 
-def tensors_in(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> list[Tensor]:
     """The tensors in a value, also in lists, tuples and dictionaries."""
-    if is_tensor(value):
-        yield value
-    elif isinstance(value, tuple | list):
+    found: list[Tensor] = []
+    _collect(value, found)
+    return found
+
+
+def _collect(value: Any, found: list[Tensor]) -> None:
+    kind = type(value)
+    if kind in _PLAIN:
+        return
+    if issubclass(kind, Tensor):
+        found.append(value)
+    elif issubclass(kind, (tuple, list)):
         for each in value:
-            yield from tensors_in(each)
-    elif isinstance(value, dict):
+            _collect(each, found)
+    elif issubclass(kind, dict):
         for each in value.values():
-            yield from tensors_in(each)
-
-
-def counted(args: Any, kwargs: Mapping[str, Any]) -> list[tuple[Tensor, int]]:
-    """The tensors among the arguments of a call with PyTorch's counts of their changes."""
-    return [(tensor, _version(tensor)) for tensor in tensors_in((args, kwargs))]
+            _collect(each, found)
 
 
 def _targets(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
     """What a call changes by its name."""
     in_place = name.endswith("_") and not name.endswith("__")
     if in_place or name in _IN_PLACE:
-        yield from filter(is_tensor, [args[0] if args else next(iter(kwargs.values()), None)])
+        yield from tensors_in([*args, *kwargs.values()][:1])
     elif kwargs and kwargs.get("out") is not None:
         yield from tensors_in(kwargs["out"])
 
 
 def _version(tensor: Tensor) -> int:
-    return -1 if tensor.is_inference() else tensor._version
+    try:
+        return tensor._version
+    except RuntimeError:  # in inference mode nothing is counted
+        return -1
 
 
 def _memory(tensor: Tensor) -> tuple[int, bool]:

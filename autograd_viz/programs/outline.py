@@ -66,7 +66,7 @@ class Outline:
                 known = Slot(node, 0) in values or Slot(node, 0) in self.doubtful
                 if not known and leaf.numel() <= SMALL:
                     values[Slot(node, 0)] = leaf.detach().clone()
-        graph = Graph(self.nodes, self.edges, self.slots, values)
+        graph = Graph(self.nodes, self.edges, self.slots, values, changed=self.doubtful)
         # Its edges by node are the same in all runs, and take longer than all else here.
         vars(graph).update(out_edges=self._edges_by_source, in_edges=self._edges_by_target)
         return graph
@@ -118,7 +118,7 @@ def values_of(found: Facts, places: Iterable[int]) -> dict[int, Tensor]:
 def outline(run: Run, found: Facts, source: Source | None) -> tuple[Outline, Walk | None]:
     """Read a run: its graph with the names of the source, and what else there is to draw."""
     names = versions(run, found, source)
-    outputs = list(tensors_in(run.result))
+    outputs = tensors_in(run.result)
     places = tuple(found.history[id(tensor)][-1] for tensor in outputs)
     walk, slots = walk_of(outputs)
     node_of, doubtful = _nodes_of(found, walk)
@@ -324,7 +324,7 @@ def _statements(
 ) -> tuple[Written, ...]:
     operations: dict[int, list[str]] = defaultdict(list)
     for call, position in zip(run.calls, visits, strict=True):
-        if call.changes or next(tensors_in(call.result), None) is not None:
+        if call.changes or tensors_in(call.result):
             operations[position].append(call.name.strip("_"))
     bound: dict[int, dict[str, tuple[int | None, Any]]] = defaultdict(dict)
     for position, name, value, thing in names.results:

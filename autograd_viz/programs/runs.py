@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
-from autograd_viz.programs.moments import Moment, Moments, counted
+from autograd_viz.programs.moments import Moment, Moments, tensors_in
 from autograd_viz.programs.sources import Source
 from autograd_viz.programs.statements import Binding, SourceStatement
 
@@ -92,19 +92,23 @@ class _Calls(TorchFunctionMode):
         if torch.compiler.is_compiling():  # it would compile what follows too, and cannot
             return func(*args, **kwargs)
         offset, direct = self._position(sys._getframe(1))
-        self.note_writes(offset)
-        met = self.moments.met((args, kwargs))
-        versions = counted(args, kwargs)
+        moments = self.moments
+        taken = tensors_in(args)
+        if kwargs:
+            taken += tensors_in(kwargs)
+        met = moments.met(taken)
+        self._note(offset, (), moments.written(taken))
         result = func(*args, **kwargs)
-        made = self.moments.made(_name_of(func, " ="), args, kwargs, versions, result)
+        made = moments.made(_name_of(func, " ="), args, kwargs, taken, result)
         self.calls.append(Call(func, args, kwargs, result, offset, direct, met, made))
         return result
 
     def note_writes(self, offset: int, bound: Sequence[Any] = ()) -> None:
         """Note what others than PyTorch have written into a tensor's memory, as a call."""
         with torch._C.DisableTorchFunction():
-            met = self.moments.brought(bound)
-            made = self.moments.written()
+            self._note(offset, self.moments.brought(bound), self.moments.written())
+
+    def _note(self, offset: int, met: Sequence[Moment], made: Sequence[Moment]) -> None:
         if met or made:
             self.calls.append(Call(_writes, (), {}, None, offset, False, met, made))
 
@@ -148,13 +152,13 @@ def record(
     function that was there before is put back, whatever happens.
     """
     moments = Moments()
-    run = Run(given, begun=moments.met(given))
+    run = Run(given, begun=moments.met(tensors_in(given)))
     mode = _Calls(code, run.calls, moments)
     if source is None:
         with mode:
             run.result = call()
         mode.frame = None
-        run.ended = moments.met(run.result)
+        run.ended = moments.met(tensors_in(run.result))
         return run
     tracer = _Statements(run, mode, source)
     previous = sys.gettrace()
@@ -166,7 +170,7 @@ def record(
         sys.settrace(previous)
         mode.frame = None
     tracer.is_over()
-    run.ended = moments.met(run.result)
+    run.ended = moments.met(tensors_in(run.result))
     return run
 
 

@@ -6,6 +6,7 @@ each of them.
 
 import linecache
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def defined(lines):
 
 def held_after_each(lines, x):
     """What each variable holds after each statement, run one by one; without the return."""
-    scope = {"torch": torch, "F": F, "np": np}
+    scope: dict[str, Any] = {"torch": torch, "F": F, "np": np}
     scope["x"] = torch.tensor(x, requires_grad=True)
     found = []
     for line in lines[:-1]:
@@ -40,6 +41,13 @@ def held_after_each(lines, x):
         tensors = {name: scope[name] for name in NAMES if torch.is_tensor(scope.get(name))}
         found.append({name: tensor.detach().clone() for name, tensor in tensors.items()})
     return found
+
+
+def value(shown, variable):
+    """What a variable with one output holds."""
+    (held,) = shown.values(variable)
+    assert held is not None
+    return held
 
 
 def check(program, lines, x):
@@ -59,7 +67,8 @@ def check(program, lines, x):
         for name, value in now.items():  # what this statement changed is in its row
             before = last.get(name)
             if before is None or not torch.equal(before, value):
-                assert name in written, (row, name)
+                seen = any(torch.equal(now[other], value) for other in written)  # z = y: one is y
+                assert name in written or seen, (row, name)
         last = now
     for node in program._variables((), None).nodes:
         (value, *_) = program._variables((), None).values(node) or (None,)
@@ -83,7 +92,7 @@ WAYS = [
     ["n = y.detach().numpy()", "n[0] = 9", "z = y * 3"],
     ["n = np.ones(3, dtype=np.float32)", "v = torch.from_numpy(n)", "n[0] = 9", "z = y * v"],
     ["z = F.relu(y, inplace=True)"],
-    ["for_each = [t.mul_(2) for t in y.unbind(0)] if not y.requires_grad else y.zero_()"],
+    ["u = [t.mul_(2) for t in y.detach().unbind(0)]"],
     ["(lambda t: t.add_(1))(y[0:2])"],
     ["v = y[0:2]", "u = y[2:]", "v *= 2", "z = u * 2"],
     ["z = torch.stack([y, y])", "v = z[0]", "z[0, 1] -= 4"],
@@ -98,8 +107,6 @@ WAYS = [
 @pytest.mark.parametrize("way", WAYS, ids=[way[-1] for way in WAYS])
 @pytest.mark.parametrize("first", ["y = x * 2", "y = x.detach() * 2"])
 def test_a_row_shows_what_its_statement_made(way, first):
-    if "unbind" in way[0]:
-        pytest.skip("its names are not among those compared") if "detach" not in first else None
     lines = [first, *way, "return (x + y).sum()"]
     program = av.program(defined(lines), x=[1.0, 2.0, 3.0])
     check(program, lines, [1.0, 2.0, 3.0])
@@ -117,7 +124,7 @@ def test_the_example_of_a_change_through_a_view():
     program = av.program(f, x=[1.0, 2.0, 3.0])
     assert str(program).splitlines()[1].endswith("y₁ = [2, 4, 6]")
     shown = program.variables()
-    values = {node.name: shown.values(node)[0].tolist() for node in shown.nodes}
+    values = {node.name: value(shown, node).tolist() for node in shown.nodes}
     assert values["y₁"] == [2, 4, 6]
     assert values["y₂"] == [12, 14, 6]
 
@@ -145,11 +152,12 @@ def test_running_means_change_though_no_count_says_so():
         h = norm(x)
         return (h * mean).sum()
 
+    assert norm.running_mean is not None
     before = norm.running_mean.clone()
     program = av.program(f, x=[[1.0, 2.0], [3.0, 5.0]])
     first, second = program.statements[:2]
     assert torch.equal(first.values[0], before)
-    assert torch.equal(second.values[0], norm.running_mean)
+    assert second.values[0].tolist() == norm.running_mean.tolist()
     assert second.names[0] == "mean₂"
 
 
@@ -174,8 +182,8 @@ def test_a_constant_is_the_number_that_took_part():
 
     program = av.program(f, x=1.0)
     assert program.outputs[0].item() == 6
-    values = {node.name: node.value for node in program.variables().nodes if node.name}
-    assert (values["c₁"].item(), values["c₂"].item()) == (2, 3)
+    values = {node.name: node.value for node in program.variables().nodes}
+    assert (values["c₁"], values["c₂"]) == (2, 3)
 
 
 def test_a_leaf_shows_what_took_part_in_the_graph():
@@ -194,7 +202,7 @@ def test_a_leaf_shows_what_took_part_in_the_graph():
 
     shown = av.program(once, x=2.0)._variables((), None)
     (leaf,) = [node for node in shown.nodes if node.name == "w₁"]
-    assert shown.values(leaf)[0].item() == 3
+    assert value(shown, leaf) == 3
     shown = av.program(twice, x=2.0)._variables((), None)
     (leaf,) = [node for node in shown.nodes if (node.name or "").startswith("w") and node.is_leaf]
     assert shown.values(leaf) in ((), (None,))  # one node, two values: neither is its own
