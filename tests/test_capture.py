@@ -587,3 +587,25 @@ def test_a_module_is_not_asked_whether_it_is_true():
     model = Unsure(2, 1)
     labels = [node.label for node in av.graph(model(torch.ones(1, 2)), params=model).nodes]
     assert {"weight", "bias"} <= set(labels)
+
+
+def test_a_value_that_changed_after_it_took_part_is_not_shown():
+    x = torch.tensor(3.0)
+    w = torch.tensor(2.0, requires_grad=True)
+    b = torch.tensor(1.0, requires_grad=True)
+    with torch.no_grad():
+        w += 1  # before it takes part, as weights are in training
+    loss = (w * x + b) ** 2 * w
+    fresh = av.graph(loss)
+    assert {value.item() for value in fresh.values.values()} >= {3.0, 1.0}
+    assert not fresh.changed
+    with torch.no_grad():
+        w -= 0.5
+        b -= 0.5
+    graph = av.graph(loss)
+    labels = {graph.nodes[slot.node].label for slot in graph.changed}
+    assert labels == {"w", "b"}
+    assert not {2.5, 0.5} & {value.item() for value in graph.values.values()}
+    said = "Not known, since changed in place after it took part: w, b."
+    assert said in graph.picture().words
+    assert said in graph.variables().picture().words

@@ -53,7 +53,8 @@ class SourceStatement:
         lines[0] = lines[0][start:]
         if len(lines) == 1:
             return lines[0].decode().strip()
-        return " ".join(re.sub(r"#.*", "", line.decode()).strip() for line in lines).strip()
+        whole = " ".join(re.sub(r"#.*", "", line.decode()).strip() for line in lines)
+        return re.sub(r":\s*(@|case)\s*$", ":", whole).strip()  # of what its body begins with
 
     @property
     def result(self) -> ast.expr | None:

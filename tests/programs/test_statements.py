@@ -66,3 +66,22 @@ def test_compound_statements_are_their_heads():
     assert source.crowded
     assert source.straight == ()
     assert bindings(source)["if (m := i) > 1:"] == [("m", "i", None)]
+
+
+def test_a_head_ends_before_what_its_body_begins_with():
+    source = of(
+        "def f(x, mode):\n"
+        "    class Sq:\n"
+        "        @staticmethod\n"
+        "        def of(x):\n"
+        "            return x * x\n"
+        "    match mode:\n"
+        "        case 'mul':\n"
+        "            y = Sq.of(x)\n"
+        "    async def late():\n"
+        "        @Sq.of\n"
+        "        def g(): pass\n"
+        "    return y\n"
+    )
+    heads = set(statements(source))
+    assert {"class Sq:", "match mode:", "async def late():"} <= heads
