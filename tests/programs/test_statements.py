@@ -83,5 +83,5 @@ def test_a_head_ends_before_what_its_body_begins_with():
         "        def g(): pass\n"
         "    return y\n"
     )
-    heads = set(statements(source))
+    heads = {each.text for each in statements(source)}
     assert {"class Sq:", "match mode:", "async def late():"} <= heads
