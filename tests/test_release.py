@@ -18,13 +18,14 @@ from typing import cast
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd.graph import Node
 
 import autograd_viz
 from autograd_viz import release
+from tests.examples import examples
 
 PRELUDE = '''
 import gc, os, sys, threading, weakref
@@ -472,7 +473,7 @@ def grad_fn(tensor: Tensor) -> Node:
     return tensor.grad_fn
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 60), span=st.integers(1, 7))
 def test_guards_prolong_no_life(seed: int, count: int, span: int) -> None:
     """After any deletion exactly the nodes below the remaining tensors are alive, at once."""

@@ -15,12 +15,13 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import autograd_viz as av
 from autograd_viz.picture import Strip
 from autograd_viz.typeset import Run, Style, width
+from tests.examples import examples
 from tests.test_transforms import main_example
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
@@ -314,7 +315,7 @@ def test_evil_names(label):
     check_label(label)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.text(st.characters(), max_size=60))
 def test_any_name(label):
     check_label(label)

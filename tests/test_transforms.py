@@ -5,11 +5,12 @@ from collections import defaultdict
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import autograd_viz as av
 from autograd_viz.model import Slot
+from tests.examples import examples
 from tests.test_expressions import SMOOTH, leaves_of, programs, run
 
 
@@ -83,7 +84,7 @@ def named_programs(draw):
     return program, sorted(named | {last})
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(named_programs())
 def test_local_derivatives_and_contributions_of_any_program(case):
     program, named = case
