@@ -61,7 +61,7 @@ def python(code, **environ):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environ},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 

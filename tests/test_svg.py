@@ -459,7 +459,7 @@ def test_the_same_input_gives_the_same_bytes_in_every_process():
         env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         check=True,
-        timeout=120,
+        timeout=600,
     )
     assert other.stdout.decode().rstrip("\n") == text.rstrip("\n")
 

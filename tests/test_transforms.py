@@ -1,6 +1,5 @@
 """Folding by variable: names, links, local derivatives, contributions, opened variables."""
 
-import time
 from collections import defaultdict
 
 import pytest
@@ -313,13 +312,11 @@ def test_a_leaf_alone_is_one_variable():
     assert variables.links == ()
 
 
-def test_repeated_squaring_is_quick():
+def test_repeated_squaring_is_not_written_out():
     y = torch.tensor(1.0, requires_grad=True)
     for _ in range(200):
         y = y * y
-    started = time.perf_counter()
     variables = av.trace(y).variables()
-    assert time.perf_counter() - started < 2
     assert len(variables.nodes) == 2
     assert len(variables.nodes[1].expression) <= 60
     assert len(variables.links[0].arrivals) == 2

@@ -1,7 +1,6 @@
 """Paths: counted, multiplied and summed, against the lectures, PyTorch, and each path walked."""
 
 import math
-import time
 from itertools import pairwise
 from typing import Any
 
@@ -153,9 +152,7 @@ def test_repeated_squaring_is_counted_exactly_and_not_walked():
     x = y = leaf(1.0)
     for _ in range(200):
         y = y * y
-    started = time.perf_counter()
-    paths = paths_of(y, x)
-    assert time.perf_counter() - started < 2
+    paths = paths_of(y, x)  # walked, they would take longer than the universe
     assert paths.count == 2**200
     assert paths.total == float(2**200)
     assert len(paths) == 6
