@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 
@@ -139,17 +140,14 @@ def path() -> str:
 def launched(playwright: Playwright, executable: str) -> Browser:
     """A new browser, without its sandbox only where that cannot be: as root, in some containers."""
     chrome = playwright.chromium
+    options: dict[str, Any] = {"executable_path": executable, "args": QUIET, "timeout": PATIENCE}
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     try:
-        return chrome.launch(
-            executable_path=executable, args=QUIET, timeout=PATIENCE, chromium_sandbox=not root
-        )
+        return chrome.launch(**options, chromium_sandbox=not root)
     except Error as error:
         if root or "sandbox" not in str(error).lower():
             raise
-        return chrome.launch(
-            executable_path=executable, args=QUIET, timeout=PATIENCE, chromium_sandbox=False
-        )
+        return chrome.launch(**options, chromium_sandbox=False)
 
 
 def main() -> None:

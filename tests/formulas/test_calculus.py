@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import autograd_viz as av
-from autograd_viz.formulas import calculus
+from autograd_viz.formulas import calculus, symbolic
 from tests.test_svg import TRACES
 from tests.test_transforms import main_example
 
