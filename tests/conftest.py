@@ -22,6 +22,7 @@ examples.register()
 @pytest.hookimpl(tryfirst=True)  # before Hypothesis reads its options
 def pytest_configure(config: pytest.Config) -> None:
     choose_examples(config.option)
+    os.environ["TQDM_DISABLE"] = "1"  # on a slow machine, a bar would stand in what a program says
     bare = Path(tempfile.mkdtemp(prefix="path-without-dot-"))
     os.environ["PATH"] = path_without_dot(FULL_PATH, bare)
     config.add_cleanup(lambda: os.environ.update(PATH=FULL_PATH))
