@@ -4,6 +4,7 @@ import argparse
 import os
 import random
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -76,3 +77,11 @@ def _dot_where_marked(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
         if shutil.which("dot", path=FULL_PATH) is None:
             pytest.skip("Graphviz's `dot` program is not installed")
         monkeypatch.setenv("PATH", FULL_PATH)
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    """Whatever ran before in the same process."""
+    random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
