@@ -673,12 +673,12 @@ def test_nothing_is_left_behind(opening):
 
     for _ in range(3):
         page.evaluate(use)
-    before = counts()
+    begin = counts()
     for _ in range(20):
         page.evaluate(use)
-    after = counts()
-    assert after["JSEventListeners"] <= before["JSEventListeners"]
-    assert after["Nodes"] <= before["Nodes"] + 50
+    end = counts()
+    assert end["JSEventListeners"] <= begin["JSEventListeners"]
+    assert end["Nodes"] <= begin["Nodes"] + 50
 
 
 def test_a_cached_tick_is_painted_in_one_frame(opening):
