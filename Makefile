@@ -47,8 +47,10 @@ test refresh: export TQDM_DISABLE := 1
 test: lint browser
 	$(BIN)/python -m pytest --nbval --numprocesses=2 --dist=loadscope $(ARGS)
 
-# -m "": without it, pyproject.toml leaves out what is marked `large`.
+# -m "": without it, pyproject.toml leaves out what is marked `large`. Hypothesis tries other examples each time, ten times
+# as many; its seed stands in the head and in the last lines of what is said.
 test-full: override ARGS += -m ""
+test-full: export HYPOTHESIS_PROFILE := search
 test-full: test
 
 lint: $(STAMP)

@@ -46,11 +46,17 @@ CROSS = 8.0  # half the width of the cross on an arrow that is cut
 SURE = 5  # how far off an estimate of a layout's cost may be
 ORDERED = 40  # boxes up to which operands keep their order, left to right
 
-_FAMILIES = {
-    "text": "'Times New Roman', 'Liberation Serif', 'Libertinus Serif', serif",
-    "math": "'Times New Roman', 'Liberation Serif', 'Libertinus Serif', serif",
-    "code": "'DejaVu Sans Mono', Menlo, Consolas, monospace",
-}
+# Times and what has its widths, then what is near. Any other font is made so small that its x is
+# as high as that of Times: the letters of phones are wide, and would have to be squeezed.
+_FONT = (
+    "font-family=\"'Times New Roman', Times, 'Liberation Serif', Tinos, 'Nimbus Roman', "
+    "'TeX Gyre Termes', 'STIX Two Text', FreeSerif, 'Libertinus Serif', serif\" "
+    'style="font-size-adjust:.459"'
+)
+_CODE_FONT = (
+    "font-family=\"'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace\" "
+    'style="font-size-adjust:none"'
+)
 _LIGHT = {
     "paper": "#ffffff", "ink": "#1b1b1b", "soft": "#4a535e",
     "oval": "#e8f1fb", "oval-line": "#14507f", "leaf": "#e2f3ea", "leaf-line": "#0b6e4f",
@@ -90,9 +96,8 @@ def live(drawing: Picture | Formula) -> str:
     """
     parts, wide, high = _body(drawing) if isinstance(drawing, Picture) else _formula(drawing)
     size = f'width="{_n(wide)}" height="{_n(high)}" viewBox="0 0 {_n(wide)} {_n(high)}"'
-    body = "".join(parts).replace(f' font-family="{_FAMILIES["text"]}"', "")
-    font = f'font-family="{_FAMILIES["text"]}"'  # once for all, since a page is sent as text
-    return f'<svg xmlns="http://www.w3.org/2000/svg" class="av" {font} {size}>{body}</svg>'
+    body = "".join(parts)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" class="av" {_FONT} {size}>{body}</svg>'
 
 
 def pages(strip: Strip) -> list[str]:
@@ -203,7 +208,7 @@ def _document(
     groups = any('class="av-cluster"' in part or "av-flow" in part for part in body)
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="av av-{theme}" role="img" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="av av-{theme}" {_FONT} role="img" '
             f'aria-label={quoteattr(_legal(title))} width="{_n(wide)}" height="{_n(high)}" '
             f'viewBox="0 0 {_n(wide)} {_n(high)}">',
             f"<title>{escape(_legal(title))}</title>",
@@ -526,22 +531,20 @@ def _text(line: Line, x: float, y: float, size: float, name: str = "") -> Iterat
 
 def _run(run: Run, x: float, y: float, size: float, name: str) -> str:
     text = glyphs(run).strip()
+    font = f' font-size="{_n(size)}"' + (f" {_CODE_FONT}" if run.style == "code" else "")
     if run.key is not None:
         return (
             f'<text data-key={quoteattr(run.key)} data-room="{_n(width(run, size))}" x="{_n(x)}" '
-            f'y="{_n(y)}" font-family="{_FAMILIES[run.style]}" font-size="{_n(size)}"/>'
+            f'y="{_n(y)}"{font}/>'
         )
     x += width(Run(run.text[: len(run.text) - len(run.text.lstrip())], run.style), size)
+    # A sign that stands alone too: a wide "=" would leave no space beside it.
     room = width(Run(text, run.style), size)
-    if len(text) > 1:
-        stretch = f' textLength="{_n(room)}" lengthAdjust="spacingAndGlyphs"'
-    else:  # not stretched, so in the middle of its room
-        x, stretch = x + room / 2, ' text-anchor="middle"'
+    stretch = f' textLength="{_n(room)}" lengthAdjust="spacingAndGlyphs"' if room else ""
     style = ' font-style="italic"' if run.style == "math" else ""
     names = f' class="{name}"' if name else ""
     return (
-        f'<text{names} x="{_n(x)}" y="{_n(y)}" font-family="{_FAMILIES[run.style]}" '
-        f'font-size="{_n(size)}"{style}{stretch}>{escape(_legal(text))}</text>'
+        f'<text{names} x="{_n(x)}" y="{_n(y)}"{font}{style}{stretch}>{escape(_legal(text))}</text>'
     )
 
 

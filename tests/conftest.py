@@ -1,22 +1,55 @@
-"""Takes Graphviz's `dot` off PATH for the whole run, but for the tests that are marked with it."""
+"""What all tests share: no `dot` on PATH but where it is marked, and which examples are tried."""
 
+import argparse
 import os
+import random
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 import graphviz
 import pytest
 
+from tests import examples
+
 # In the environment, because the processes of pytest-xdist inherit a PATH that is bare already.
 FULL_PATH = os.environ.setdefault("AUTOGRAD_VIZ_TESTS_FULL_PATH", os.environ["PATH"])
 
 
+examples.register()
+
+
+@pytest.hookimpl(tryfirst=True)  # before Hypothesis reads its options
 def pytest_configure(config: pytest.Config) -> None:
+    choose_examples(config.option)
+    os.environ["TQDM_DISABLE"] = "1"  # on a slow machine, a bar would stand in what a program says
     bare = Path(tempfile.mkdtemp(prefix="path-without-dot-"))
     os.environ["PATH"] = path_without_dot(FULL_PATH, bare)
     config.add_cleanup(lambda: os.environ.update(PATH=FULL_PATH))
     config.add_cleanup(lambda: shutil.rmtree(bare))
+
+
+def choose_examples(option: argparse.Namespace) -> None:
+    """The same ones as ever; or a search, with a seed that pytest's processes share."""
+    seed = option.hypothesis_seed
+    chosen = option.hypothesis_profile or os.environ.get("HYPOTHESIS_PROFILE")
+    option.hypothesis_profile = chosen or (examples.SAME if seed is None else examples.SEARCH)
+    if option.hypothesis_profile == examples.SEARCH and seed is None:
+        option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    if config.option.hypothesis_profile != examples.SEARCH:
+        return []
+    return [f"Hypothesis searches; to repeat it: --hypothesis-seed={config.option.hypothesis_seed}"]
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    for line in pytest_report_header(config):
+        terminalreporter.write_line(line)
 
 
 def path_without_dot(path: str, bare: Path) -> str:
@@ -44,3 +77,11 @@ def _dot_where_marked(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
         if shutil.which("dot", path=FULL_PATH) is None:
             pytest.skip("Graphviz's `dot` program is not installed")
         monkeypatch.setenv("PATH", FULL_PATH)
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    """Whatever ran before in the same process."""
+    random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 import autograd_viz as av
 from autograd_viz.model import Edge, Slot, Trace
 from autograd_viz.steps import SCALAR_NODES
+from tests.examples import examples
 
 traced: Any = av.trace  # of any type, so that recorded tensors compare with plain numbers
 
@@ -345,7 +346,7 @@ def programs(draw) -> tuple[list[Tensor], list[Tensor]]:
     return outputs, leaves
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(programs())
 def test_programs_have_the_gradients_of_torch_bit_for_bit(program):
     outputs, leaves = program
@@ -355,7 +356,7 @@ def test_programs_have_the_gradients_of_torch_bit_for_bit(program):
     assert trace.graph == av.graph(outputs)
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(programs())
 def test_programs_run_in_the_engines_order(program):
     (output, *_), _ = program
@@ -364,7 +365,7 @@ def test_programs_run_in_the_engines_order(program):
     assert [step.node for step in traced(output, start).steps] == order
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(programs())
 def test_local_derivatives_agree_with_the_recorded_pass(program):
     (output, *_), _ = program

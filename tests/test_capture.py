@@ -550,7 +550,7 @@ def test_a_million_nodes_are_walked_and_die_in_either_order():
         capture_output=True,
         cwd=ROOT,
         text=True,
-        timeout=300,
+        timeout=600,
         env={**os.environ, "TQDM_DISABLE": "1"},
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "alive\n", "")

@@ -61,14 +61,14 @@ ORDERS = {
 }
 
 
-def run(script: str, seconds: float) -> str:
+def run(script: str) -> str:
     """What a script says; it must end by itself, with no complaint."""
     ran = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", PRELUDE + textwrap.dedent(script)],
         cwd=Path(autograd_viz.__file__).parents[1],
         capture_output=True,
         text=True,
-        timeout=seconds,
+        timeout=1_200,
         check=False,
         env={**os.environ, "TQDM_DISABLE": "1"},
     )
@@ -94,8 +94,7 @@ def test_a_deep_graph_lives_and_dies_in_any_order(build: str) -> None:
         thread.start()
         thread.join()
         assert finished
-        """,
-        seconds=180,
+        """
     )
 
 
@@ -104,8 +103,7 @@ def test_interpreter_exit_with_everything_held() -> None:
         """
         states, _ = chain(45_000)
         graph, trace = av.graph(states[-1]), av.trace(states[-1])
-        """,
-        seconds=120,
+        """
     )
 
 
@@ -124,7 +122,7 @@ for build, steps in ((chain, {chain}), (rnn, {rnn})):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the memory")
 def test_a_graph_costs_at_most_500_bytes_a_node() -> None:
-    chain, rnn = run(MEMORY.format(chain=60_000, rnn=10_000), seconds=120).split()
+    chain, rnn = run(MEMORY.format(chain=60_000, rnn=10_000)).split()
     assert 0 < float(chain) <= 500
     assert float(rnn) <= 500  # partly in memory that the first has left
 
@@ -133,7 +131,7 @@ def test_a_graph_costs_at_most_500_bytes_a_node() -> None:
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(("build", "steps"), [("chain", 1_000_000), ("rnn", 200_000)])
 def test_a_million_nodes(build: str, steps: int, order: str) -> None:
-    run(f"whole_life({build}, {steps}, {ORDERS[order]})", seconds=1_200)
+    run(f"whole_life({build}, {steps}, {ORDERS[order]})")
 
 
 @pytest.mark.large
@@ -152,6 +150,5 @@ def test_a_million_nodes_in_a_small_stack_and_at_exit() -> None:
         assert finished
         states, _ = chain(1_000_000)
         graph = av.graph(states[-1])
-        """,
-        seconds=1_200,
+        """
     )

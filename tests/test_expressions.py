@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import autograd_viz as av
 from autograd_viz.expressions import Expression, expression
+from tests.examples import examples
 
 UNARY: dict[str, Callable[..., torch.Tensor]] = {
     "neg": lambda x: -x,
@@ -75,7 +76,7 @@ def evaluated(text, **names):
     return torch.as_tensor(eval(text, functions, names))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(programs())
 def test_an_expression_evaluates_to_the_value(program):
     a, b, c = leaves = leaves_of(0.5, 1.25, 2.0)

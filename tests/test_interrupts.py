@@ -103,7 +103,7 @@ def test_ctrl_c_leaves_nothing_behind(work, steps, rounds):
         cwd=Path(autograd_viz.__file__).parents[1],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
         env={**os.environ, "TQDM_DISABLE": "1"},
     )

@@ -12,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autograd_viz import layout
 from autograd_viz.errors import EngineNotFoundError, LayoutError, LayoutTooLargeError
 from autograd_viz.layout import Cluster, Layout, Place, place, run
+from tests.examples import examples
 
 DIAMOND = dict.fromkeys("edcab", (60, 30))
 DIAMOND_ARROWS = [("e", "c"), ("e", "d"), ("c", "a"), ("c", "b"), ("d", "a"), ("d", "b")]
@@ -60,7 +61,7 @@ def python(code, **environ):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environ},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 
@@ -222,7 +223,7 @@ def graphs(draw):
     return sizes, arrows, draw(st.sets(st.sampled_from(ids)))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(graph=graphs(), ordered=st.booleans())
 def test_every_layout(graph, ordered):
     sizes, arrows, ovals = graph
@@ -234,7 +235,7 @@ def test_every_layout(graph, ordered):
 
 
 @pytest.mark.dot
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(graph=graphs())
 def test_every_layout_of_dot(graph):
     sizes, arrows, ovals = graph

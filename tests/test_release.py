@@ -18,13 +18,14 @@ from typing import cast
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd.graph import Node
 
 import autograd_viz
 from autograd_viz import release
+from tests.examples import examples
 
 PRELUDE = '''
 import gc, os, sys, threading, weakref
@@ -152,14 +153,14 @@ def in_small_stack(function, *arguments, kilobytes=256, count=1):
 '''
 
 
-def run(script: str, seconds: float = 60) -> None:
+def run(script: str) -> None:
     """Run a script to its end; it must say "done", exit with 0 and write nothing else."""
     ran = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", PRELUDE + textwrap.dedent(script)],
         cwd=Path(autograd_viz.__file__).parents[1],
         capture_output=True,
         text=True,
-        timeout=seconds,
+        timeout=1_200,
         check=False,
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done\n", "")
@@ -382,8 +383,7 @@ def test_overlapping_graphs_share_their_guards() -> None:
         outputs.clear()
         assert first() is None
         print("done")
-        """,
-        seconds=120,
+        """
     )
 
 
@@ -398,8 +398,7 @@ def test_long_list_of_intermediates_takes_linear_time() -> None:
             states.pop()
         assert first() is None
         print("done")
-        """,
-        seconds=120,
+        """
     )
 
 
@@ -472,7 +471,7 @@ def grad_fn(tensor: Tensor) -> Node:
     return tensor.grad_fn
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 60), span=st.integers(1, 7))
 def test_guards_prolong_no_life(seed: int, count: int, span: int) -> None:
     """After any deletion exactly the nodes below the remaining tensors are alive, at once."""

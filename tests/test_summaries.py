@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import autograd_viz as av
 from autograd_viz import summaries, text
 from autograd_viz.summaries import Room, Summarised, summarised
+from tests.examples import examples
 
 
 def decades(grad):
@@ -36,7 +37,7 @@ def test_large_tensors_are_read_in_parts(monkeypatch):
     assert found.decades == decades(x)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.floats(width=32, allow_subnormal=False), min_size=1, max_size=30))
 def test_elements_are_counted_by_decade(values):
     grad = torch.tensor(values)

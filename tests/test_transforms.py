@@ -1,15 +1,15 @@
 """Folding by variable: names, links, local derivatives, contributions, opened variables."""
 
-import time
 from collections import defaultdict
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import autograd_viz as av
 from autograd_viz.model import Slot
+from tests.examples import examples
 from tests.test_expressions import SMOOTH, leaves_of, programs, run
 
 
@@ -83,7 +83,7 @@ def named_programs(draw):
     return program, sorted(named | {last})
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(named_programs())
 def test_local_derivatives_and_contributions_of_any_program(case):
     program, named = case
@@ -312,13 +312,11 @@ def test_a_leaf_alone_is_one_variable():
     assert variables.links == ()
 
 
-def test_repeated_squaring_is_quick():
+def test_repeated_squaring_is_not_written_out():
     y = torch.tensor(1.0, requires_grad=True)
     for _ in range(200):
         y = y * y
-    started = time.perf_counter()
     variables = av.trace(y).variables()
-    assert time.perf_counter() - started < 2
     assert len(variables.nodes) == 2
     assert len(variables.nodes[1].expression) <= 60
     assert len(variables.links[0].arrivals) == 2

@@ -1,7 +1,7 @@
 """Lines of mathematics: what is italic, how wide text is taken to be, and fractions."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autograd_viz.typeset import (
@@ -17,6 +17,7 @@ from autograd_viz.typeset import (
     plain,
     width,
 )
+from tests.examples import examples
 
 LINES = st.text(max_size=40).map(math)
 
@@ -43,13 +44,13 @@ def test_names_are_italic_and_functions_and_numbers_are_not(text, names):
     assert italic(text) == names
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.text(max_size=60))
 def test_math_keeps_the_text(text):
     assert plain(math(text)) == text
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(LINES, LINES)
 def test_measure_adds_up(one, other):
     assert measure(one + other, 20).width == pytest.approx(
@@ -57,14 +58,14 @@ def test_measure_adds_up(one, other):
     )
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(LINES)
 def test_measure_grows_with_the_font(line):
     small, large = measure(line, 10), measure(line, 20)
     assert large == pytest.approx([2 * part for part in small], abs=0.03)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(LINES, LINES)
 def test_a_fraction_is_as_wide_as_its_wider_half_and_higher_than_a_line(above, below):
     size = measure((Frac(above, below),), 18)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 
@@ -47,6 +48,9 @@ REMEDY = (
 )
 
 
+PATIENCE = 180_000  # ms until it has started, on a busy machine
+
+
 class NoBrowser(Exception):  # noqa: N818  # said in one line, as it is
     """There is no browser, and none could be installed."""
 
@@ -73,7 +77,7 @@ def runs(path: str) -> bool:
     if sys.platform == "win32":  # where it has no --version, but opens a window
         return True
     try:
-        answer = subprocess.run([path, "--version"], capture_output=True, timeout=60, text=True)
+        answer = subprocess.run([path, "--version"], capture_output=True, timeout=180, text=True)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return answer.returncode == 0 and "chrom" in answer.stdout.lower()
@@ -136,13 +140,14 @@ def path() -> str:
 def launched(playwright: Playwright, executable: str) -> Browser:
     """A new browser, without its sandbox only where that cannot be: as root, in some containers."""
     chrome = playwright.chromium
+    options: dict[str, Any] = {"executable_path": executable, "args": QUIET, "timeout": PATIENCE}
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     try:
-        return chrome.launch(executable_path=executable, args=QUIET, chromium_sandbox=not root)
+        return chrome.launch(**options, chromium_sandbox=not root)
     except Error as error:
         if root or "sandbox" not in str(error).lower():
             raise
-        return chrome.launch(executable_path=executable, args=QUIET, chromium_sandbox=False)
+        return chrome.launch(**options, chromium_sandbox=False)
 
 
 def main() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.browser import chromium
+from tests.browser import chromium, servers
 
-expect.set_options(timeout=20_000)  # ms; the other processes of a run may be busy
+expect.set_options(timeout=servers.PATIENCE * 1000)
 
 
 @pytest.fixture(scope="session")

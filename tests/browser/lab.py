@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +64,7 @@ class Lab:
         self.outside = servers.only_from(address, self.context)
         self.troubles: list[str] = []
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(servers.PATIENCE * 1000)
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
         self.page.on("console", self._hear)
         self.page.goto(f"{address}/lab?reset")
@@ -88,6 +89,13 @@ class Lab:
         """Run code in the notebook's kernel, and return what it printed."""
         said: str = self.page.evaluate(EXECUTED, code)
         return said
+
+    def becomes(self, code: str, wanted: str) -> None:
+        """Wait until code in the notebook's kernel prints what is wanted."""
+        end = time.monotonic() + servers.PATIENCE
+        while (said := self.execute(code).strip()) != wanted and time.monotonic() < end:
+            self.page.wait_for_timeout(50)
+        assert said == wanted
 
     def close(self) -> None:
         """Close the window."""

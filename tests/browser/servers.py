@@ -27,7 +27,7 @@ LAB = (
     "--ServerApp.terminals_enabled=False",
 )
 VOILA = ("voila", "--no-browser", "--VoilaConfiguration.show_tracebacks=True")
-PATIENCE = 60  # s
+PATIENCE = 180  # s; a busy machine is slow, and what hangs fails all the same
 
 
 def free_port() -> int:
@@ -78,7 +78,7 @@ def serving(
     finally:
         server.terminate()
         try:
-            server.wait(15)
+            server.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
@@ -93,7 +93,7 @@ def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end and server.poll() is None:
         try:
-            urllib.request.urlopen(f"{address}/static/favicon.ico", timeout=5).close()
+            urllib.request.urlopen(f"{address}/static/favicon.ico", timeout=PATIENCE).close()
             return
         except urllib.error.HTTPError:
             return  # it answers

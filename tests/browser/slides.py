@@ -15,6 +15,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser import chromium, lab, servers
+from tests.browser.visits import after
 from tests.notebooks.refresh import find_notebooks
 
 ROOT = Path(__file__).parents[2]
@@ -78,11 +79,10 @@ class Hall:
     def open(self, name: str) -> None:
         """Open a notebook, run it and begin to present it."""
         self.window.open(name)
-        self.page.set_default_timeout(120_000)
         self.window.run("notebook:run-all-cells")
         self.window.run("deck:start")
         self.page.wait_for_selector(".jp-Deck .jp-deck-mod-onscreen")
-        self.page.wait_for_timeout(1500)  # it takes the side bars away
+        after(self.page, 1500)  # it takes the side bars away
 
     def starts(self) -> list[int]:
         """The numbers of the cells that begin a slide."""
@@ -102,12 +102,12 @@ class Hall:
         """Press keys, as a presenter's remote does."""
         for key in keys:
             self.page.keyboard.press(key)
-            self.page.wait_for_timeout(250)
+            after(self.page, 250)
 
     def resize(self, size: tuple[int, int]) -> None:
         """Make the window as large as another screen."""
         self.page.set_viewport_size({"width": size[0], "height": size[1]})
-        self.page.wait_for_timeout(400)
+        after(self.page, 400)
 
     def cut_off(self) -> list[str]:
         """What of the slide is not seen."""

@@ -19,7 +19,7 @@ from torch import nn
 import autograd_viz as av
 from autograd_viz import text
 from tests.browser import lab
-from tests.browser.visits import visit
+from tests.browser.visits import after, filled, visit
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 MODEL = """import torch
@@ -214,7 +214,7 @@ def test_steps_go_group_by_group_and_numbers_appear(opening, grads):
         if target.evaluate("(one) => one.querySelector('.av-lit') !== null"):
             break
         page.keyboard.press("ArrowRight")
-        page.wait_for_timeout(30)
+        after(page, 30)
     assert grads["3.norm"] in numbers(target)
     assert inside(target)
     assert lit.count() >= 1
@@ -295,8 +295,7 @@ def test_full_screen(opening):
     page = opening()
     page.locator(".avx").focus()
     page.keyboard.press("f")
-    expect(page.locator(".avx.is-full")).to_have_count(1)
-    page.wait_for_timeout(300)
+    filled(page)
     page.screenshot(path=SCREENSHOTS / "folded-full.png")
     high = page.locator(".avx-figure").bounding_box()
     assert high is not None
@@ -337,14 +336,12 @@ def test_groups_open_and_close_in_lab(window, explorer, grads):
     explorer.locator(".avx").or_(explorer).first.focus()
     window.page.keyboard.press("End")
     expect(box(explorer, "4.mlp.2")).to_contain_text(grads["4.mlp.2"])
-    window.page.wait_for_timeout(300)
-    said = window.execute("print(w.opened, w.step == len(w.scene['views'][0]['frames']))")
-    assert said.strip() == "['Sequential', '4', '4.mlp'] True"
+    said = "print(w.opened, w.step == len(w.scene['views'][0]['frames']))"
+    window.becomes(said, "['Sequential', '4', '4.mlp'] True")
     explorer.screenshot(path=SCREENSHOTS / "folded-lab.png")
     explorer.get_by_role("button", name="Close 4", exact=True).first.click()
     expect(chips(explorer)).to_have_text(["Sequential"])
-    window.page.wait_for_timeout(300)
-    assert window.execute("print(w.opened)").strip() == "['Sequential']"
+    window.becomes("print(w.opened)", "['Sequential']")
 
 
 def test_the_kernel_finds_what_is_hidden(window, explorer):
@@ -369,7 +366,7 @@ def test_it_takes_labs_theme(window, explorer, theme):
     expect(chips(explorer)).to_have_count(3)
     window.run("apputils:change-theme", theme=f"JupyterLab {theme}")
     expect(window.page.locator(f".avx.av-{theme.lower()}").first).to_be_attached()
-    window.page.wait_for_timeout(300)
+    after(window.page, 300)
     explorer.scroll_into_view_if_needed()
     window.page.screenshot(path=SCREENSHOTS / f"folded-lab-{theme.lower()}.png")
     window.run("apputils:change-theme", theme="JupyterLab Light")

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from autograd_viz import text
 from tests.browser import lab, servers
+from tests.browser.visits import after, filled
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -136,7 +137,7 @@ def window(live) -> Iterator[lab.Lab]:
     assert said == ""
     live.troubles.clear()
     yield live
-    live.page.wait_for_timeout(300)  # until the page has told the kernel where it is
+    after(live.page, 300)  # until the page has told the kernel where it is
     assert live.troubles == []
     assert live.outside == []
 
@@ -198,8 +199,7 @@ def test_a_slider_by_mouse_shows_torchs_numbers(window, explorer):
     expect(explorer.get_by_label("a, exact value")).to_have_value("8")
     slide(explorer, "b", 0.0)
     shows(explorer, 8.0, 0.5)
-    explorer.page.wait_for_timeout(300)
-    assert window.execute("w.inputs == {'a': 8.0, 'b': 0.5}") == "True"
+    window.becomes("w.inputs == {'a': 8.0, 'b': 0.5}", "True")
 
 
 def test_a_slider_by_keyboard_shows_torchs_numbers(explorer):
@@ -238,8 +238,7 @@ def test_fast_dragging_ends_where_the_hand_stopped(window, explorer):
         slide(explorer, "a", part)
     expect(explorer.get_by_label("a, exact value")).to_have_value("4.25")
     shows(explorer, 4.25, 4.0)
-    explorer.page.wait_for_timeout(500)
-    assert float(window.execute("w.inputs['a']")) == 4.25
+    window.becomes("w.inputs['a']", "4.25")
     shows(explorer, 4.25, 4.0)
     expect(explorer).not_to_have_class("is-busy")
 
@@ -273,7 +272,7 @@ def test_what_is_newer_stays(window, explorer):
     for _ in range(20):
         page.keyboard.press("ArrowRight")
         page.wait_for_timeout(45)
-    page.wait_for_timeout(500)
+    after(page, 500)
     seen = page.evaluate("cancelAnimationFrame(looking), seen.map(Number)")
     assert seen == sorted(seen)
     shows(explorer, 7.0, 4.0)
@@ -294,8 +293,7 @@ def test_steps_and_the_walk_itself(window, explorer):
     said = explorer.locator(".avx-live")
     numbers = torchs(2.0, 4.0)
     expect(said).to_contain_text(f"∂e/∂c = {numbers['c']}; ∂e/∂d = {numbers['d']}")
-    explorer.page.wait_for_timeout(300)
-    assert window.execute("w.step, w.view") == "(3, 'backward')"
+    window.becomes("w.step, w.view", "(3, 'backward')")
     explorer.locator(".avx-last").click()
     expect(where).to_have_text("step 7 of 7")
     keyboard.press("4")
@@ -310,7 +308,7 @@ def test_it_plays_to_the_end(explorer):
     explorer.focus()
     explorer.page.keyboard.press("Space")
     expect(explorer.locator(".avx-play")).to_have_text("Pause")
-    expect(explorer.locator(".avx-where")).to_have_text("step 7 of 7", timeout=10_000)
+    expect(explorer.locator(".avx-where")).to_have_text("step 7 of 7")
     expect(explorer.locator(".avx-play")).to_have_text("Play")
 
 
@@ -406,7 +404,7 @@ def test_it_takes_labs_theme(window, explorer, theme):
     explorer.page.keyboard.press("End")
     window.run("apputils:change-theme", theme=f"JupyterLab {theme}")
     expect(explorer.page.locator(f".avx.av-{theme.lower()}").first).to_be_attached()
-    explorer.page.wait_for_timeout(300)
+    after(explorer.page, 300)
     explorer.scroll_into_view_if_needed()
     explorer.page.screenshot(path=SCREENSHOTS / f"lab-{theme.lower()}.png")
     window.run("apputils:change-theme", theme="JupyterLab Light")
@@ -416,8 +414,7 @@ def test_full_screen(explorer):
     page = explorer.page
     page.keyboard.press("End")
     page.keyboard.press("f")
-    expect(page.locator(".avx.is-full")).to_have_count(1)
-    page.wait_for_timeout(300)
+    filled(page)
     page.screenshot(path=SCREENSHOTS / "lab-full.png")
     box = explorer.bounding_box()
     assert box is not None

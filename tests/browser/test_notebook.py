@@ -57,10 +57,9 @@ def address(python, tmp_path_factory) -> Iterator[str]:
 def page(address, browser) -> Iterator[Page]:
     url = f"{address}/notebooks/live.ipynb"
     with visit(browser, url, address, console=False, spared=(OF_ITS_OWN,)) as page:
-        page.set_default_timeout(60_000)
-        expect(page.get_by_text("Last Checkpoint")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("Last Checkpoint")).to_be_visible()
         idle = page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
-        expect(idle).to_be_visible(timeout=60_000)
+        expect(idle).to_be_visible()
         yield page
 
 
@@ -68,7 +67,7 @@ def test_it_works_in_notebook_7(page):
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     explorer = page.locator(".avx")
-    expect(explorer).to_have_count(1, timeout=60_000)
+    expect(explorer).to_have_count(1)
     explorer.focus()
     page.keyboard.press("End")
     expect(explorer.locator(".avx-where")).to_have_text("step 7 of 7")

@@ -195,9 +195,10 @@ def test_in_voila_the_page_goes_on_where_the_steps_end(folder, browser, tmp_path
     notebook = folder / "talk.ipynb"
     with servers.serving((*servers.VOILA, str(notebook)), folder, tmp_path) as address:
         page = browser.new_page(viewport={"width": 1280, "height": 720})
+        page.set_default_timeout(servers.PATIENCE * 1000)
         page.goto(address)
         explorer = page.locator(".avx").first
-        expect(page.locator(".avx")).to_have_count(3, timeout=60_000)
+        expect(page.locator(".avx")).to_have_count(3)
         expect(page.locator(".cm-editor")).to_have_count(0)  # no code
         explorer.focus()
         page.keyboard.press("Home")
@@ -207,6 +208,8 @@ def test_in_voila_the_page_goes_on_where_the_steps_end(folder, browser, tmp_path
             expect(explorer.locator(".avx-where")).to_have_text(f"step {number} of 5")
         assert explorer.bounding_box() == place
         page.keyboard.press("PageDown")
-        page.wait_for_timeout(500)  # it scrolls smoothly
-        assert explorer.bounding_box() != place
+        page.wait_for_function(
+            "(top) => document.querySelector('.avx').getBoundingClientRect().top !== top",
+            arg=place["y"] if place else None,
+        )
         page.close()

@@ -24,8 +24,7 @@ def explorer(browser, tmp_path_factory) -> Iterator[Locator]:
         servers.serving((*servers.VOILA, str(notebook)), folder) as address,
         visit(browser, address, address, console=False, spared=(ICONS,)) as page,
     ):
-        expect(page.locator(".avx")).to_have_count(4, timeout=60_000)
-        page.set_default_timeout(10_000)
+        expect(page.locator(".avx")).to_have_count(4)
         yield page.locator(".avx").first
 
 

@@ -35,7 +35,7 @@ def visit(
     outside = servers.only_from(allowed or url, context)
     troubles: list[str] = []
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(servers.PATIENCE * 1000)
     page.on("pageerror", lambda error: troubles.append(str(error)))
     if console:
         page.on("console", lambda message: troubles.append(message.text))
@@ -45,3 +45,16 @@ def visit(
     finally:
         context.close()
     assert [said for said in (*troubles, *outside) if not said.startswith(spared)] == []
+
+
+def after(page: Page, milliseconds: int) -> None:
+    """Wait by the page's own clock, until all is done that it had put off for less."""
+    page.evaluate("(time) => new Promise((go) => setTimeout(go, time))", milliseconds)
+
+
+def filled(page: Page) -> None:
+    """Wait until a widget fills the screen."""
+    page.wait_for_function("""() => {
+      const box = document.querySelector(".avx.is-full")?.getBoundingClientRect();
+      return box && box.width === innerWidth && box.height === innerHeight;
+    }""")

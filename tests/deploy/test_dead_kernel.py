@@ -81,13 +81,15 @@ def test_a_widget_says_that_its_kernel_ended_and_its_cell_makes_it_live_again(
     shows(widget(window, 2), 3.333, 4.25)
 
 
-def test_a_widget_says_that_its_kernel_is_busy(window, explorer):
-    busy = "import time\ntime.sleep(14)"
+def test_a_widget_says_that_its_kernel_is_busy(window, explorer, tmp_path):
+    seen = tmp_path / "seen"
+    busy = f"import pathlib, time\nwhile not pathlib.Path({str(seen)!r}).exists(): time.sleep(0.1)"
     kernel = "jupyterapp.shell.currentWidget.context.sessionContext.session.kernel"
     window.page.evaluate(f"(code) => void {kernel}.requestExecute({{ code }})", busy)
     enter(explorer, "a", "3.333")
     error = explorer.locator(".avx-error")
     expect(error).to_contain_text(BUSY)
     window.page.screenshot(path=SCREENSHOTS / "lab-kernel-busy.png")
+    seen.touch()
     expect(error).to_be_empty()
     shows(explorer, 3.333, 4.25)

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import autograd_viz as av
 from autograd_viz.errors import GradError, NoGraphError
 from autograd_viz.picture import Picture
 from autograd_viz.typeset import plain
+from tests.examples import examples
 from tests.test_expressions import SMOOTH, programs, run
 from tests.test_svg import Drawn, check_geometry
 
@@ -113,7 +114,7 @@ def test_the_main_example():
 # What can be nudged
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(programs(SMOOTH, most=6), st.sampled_from("abc"))
 def test_any_program_in_float64(program, name):
     inputs = {"a": 0.5, "b": 1.25, "c": 2.0}

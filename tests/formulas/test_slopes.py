@@ -5,13 +5,14 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import autograd_viz as av
 from autograd_viz.formulas import slopes, symbolic
 from autograd_viz.formulas.recipes import read
 from autograd_viz.typeset import plain
+from tests.examples import examples
 from tests.test_expressions import BINARY, leaves_of, programs, run
 from tests.test_transforms import main_example
 
@@ -219,7 +220,7 @@ def agrees(output, **names):
     return known
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(numbers)
 @pytest.mark.parametrize("function", [*ACTIVATIONS, *POSITIVE, *INSIDE], ids=lambda f: f.__name__)
 def test_each_rule_agrees_with_autograd(function, number):
@@ -230,7 +231,7 @@ def test_each_rule_agrees_with_autograd(function, number):
     assert agrees(function(x), x=x) == 1
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(numbers, numbers)
 @pytest.mark.parametrize("function", TWO, ids=lambda f: f.__name__)
 def test_each_rule_of_two_agrees_with_autograd(function, first, second):
@@ -249,7 +250,7 @@ FORMULAS += ("inverse", "twice", "minus_half", "third", "reciprocal", "two_over"
 FORMULAS += tuple(BINARY)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(programs(FORMULAS, most=5))
 def test_formulas_of_any_program_agree_with_autograd(program):
     a, b, c = leaves = leaves_of(0.5, 1.25, 2.0)

@@ -1,18 +1,18 @@
 """Paths: counted, multiplied and summed, against the lectures, PyTorch, and each path walked."""
 
 import math
-import time
 from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import autograd_viz as av
 from autograd_viz.errors import GradError, GraphFreedError, NoGraphError, NotATensorError
 from autograd_viz.pathwise.data import Paths
+from tests.examples import examples
 from tests.test_expressions import SMOOTH, leaves_of, programs, run
 
 paths_of: Any = av.paths  # products are numbers here and tensors there
@@ -152,9 +152,7 @@ def test_repeated_squaring_is_counted_exactly_and_not_walked():
     x = y = leaf(1.0)
     for _ in range(200):
         y = y * y
-    started = time.perf_counter()
-    paths = paths_of(y, x)
-    assert time.perf_counter() - started < 2
+    paths = paths_of(y, x)  # walked, they would take longer than the universe
     assert paths.count == 2**200
     assert paths.total == float(2**200)
     assert len(paths) == 6
@@ -240,7 +238,7 @@ def test_a_long_chain_does_not_recurse():
 # Against enumeration and PyTorch
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(programs(SMOOTH, most=8), st.integers(0, 2), st.sets(st.integers(3, 10)), st.integers(1, 7))
 def test_any_small_graph_against_each_path_walked(program, number, named, most):
     leaves = leaves_of(0.5, 1.25, 2.0)
@@ -274,7 +272,7 @@ def test_any_small_graph_against_each_path_walked(program, number, named, most):
         assert [(link.source, link.target) for link in links] == list(pairwise(path.variables))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(programs(SMOOTH, most=6), st.integers(0, 2), st.sampled_from(["sum", "mean", "norm"]))
 def test_through_tensors_the_products_add_up_to_the_gradient(program, number, last):
     leaves = [torch.tensor([0.5, 1.25, 2.0], dtype=torch.float64) * scale for scale in (1, -1, 0.3)]

@@ -9,12 +9,13 @@ from typing import Any, cast
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import autograd_viz as av
 from autograd_viz.errors import GradError, NoGraphError
 from autograd_viz.picture import Picture, Strip
+from tests.examples import examples
 
 
 def lecture(a, b):
@@ -368,7 +369,7 @@ def defined(text, name="f"):
     return scope[name]
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(sources(), st.floats(-2, 2, width=32), st.floats(-2, 2, width=32))
 def test_any_program_has_the_values_and_gradients_of_the_plain_function(text, x, y):
     f = defined(text)

@@ -334,7 +334,7 @@ for cell in (
 
 def test_functions_of_notebook_cells_are_read():
     result = subprocess.run(
-        [sys.executable, "-c", NOTEBOOK], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", NOTEBOOK], capture_output=True, text=True, timeout=600
     )
     assert [line.split() for line in result.stdout.splitlines() if line[:1].isdigit()] == [
         ["2", "b", "=", "a", "*", "k", "b₁", "=", "6"],

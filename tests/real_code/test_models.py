@@ -160,7 +160,7 @@ def test_distributed_data_parallel_in_two_processes(tmp_path):
         for rank in range(2)
     ]
     try:
-        ended = [process.communicate(timeout=300) for process in started]
+        ended = [process.communicate(timeout=600) for process in started]
     finally:
         for process in started:
             process.kill()
@@ -174,7 +174,7 @@ def test_distributed_tensors_and_sharded_parameters(tmp_path):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert (ran.returncode, ran.stdout) == (0, "done\n"), ran.stderr

@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from autograd_viz import text
 from autograd_viz.exercises.series import exercises_of
 from tests import test_javascript
-from tests.browser.visits import visit
+from tests.browser.visits import after, visit
 from tests.site.conftest import BUILDING, Site
 
 SCRIPT = BUILDING.parent / "static" / "site.js"
@@ -121,10 +121,10 @@ def test_each_widget_steps_and_slides(site, opening):
 
 def seen_after(widget: Locator, slider: Locator, end: str, before: str) -> str:
     slide(slider, end)
-    for _ in range(40):
+    for _ in range(40):  # it need not change at both ends
         if seen(widget) != before:
             break
-        widget.page.wait_for_timeout(50)
+        after(widget.page, 50)
     return seen(widget)
 
 
@@ -273,7 +273,7 @@ def test_pictures_and_widgets_turn_dark_with_the_page(site, opening):
         assert min(corner(still), corner(figure), corner(explorer)) > 240
         page.evaluate("document.body.dataset.theme = 'dark'")
         expect(explorer).to_have_class(re.compile("av-dark"))
-        page.wait_for_timeout(300)
+        after(page, 300)
         assert max(corner(still), corner(figure), corner(explorer)) < 60
 
 

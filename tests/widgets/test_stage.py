@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import autograd_viz as av
@@ -18,6 +18,7 @@ from autograd_viz.typeset import Run, measure, plain
 from autograd_viz.widgets import timelines
 from autograd_viz.widgets.live_numbers import Pattern, Texts, one
 from autograd_viz.widgets.stage import Stage
+from tests.examples import examples
 
 
 def main_example(a, b):
@@ -186,7 +187,7 @@ def ordinary(said):
 
 
 @pytest.mark.parametrize("f", PROGRAMS)
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(8)
 @given(a=INPUTS, b=INPUTS)
 def test_the_fast_texts_are_those_of_the_static_views(f, a, b):
     begin, stage = begun(f)
@@ -203,7 +204,7 @@ def test_the_fast_texts_are_those_of_the_static_views(f, a, b):
 
 
 @pytest.mark.parametrize("f", [f for f in PROGRAMS if f is not hooked])  # a hook may change nothing
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(6)
 @given(a=INPUTS, b=INPUTS)
 def test_what_fits_has_the_same_scene(f, a, b):
     begin, stage = begun(f)

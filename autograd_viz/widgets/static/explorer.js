@@ -743,9 +743,8 @@ function numbersIn(svg) {
       place.element.textContent = text;
       // Its width is given, so that no font makes it leave its room.
       const width = Math.min(widthOf(text, place.size), place.room);
-      const long = text.length > 1;
-      put(place.element, "textLength", long ? width.toFixed(2) : null);
-      put(place.element, "lengthAdjust", long ? "spacingAndGlyphs" : null);
+      put(place.element, "textLength", text ? width.toFixed(2) : null);
+      put(place.element, "lengthAdjust", text ? "spacingAndGlyphs" : null);
       const shift = `translate(${((place.room - width) / 2).toFixed(2)} 0)`;
       if (place.line && shift !== place.shift) put(place.line, "transform", (place.shift = shift));
     }
