@@ -107,6 +107,8 @@ def shown(answer: object, depth: int = 3) -> str:
         return number(float(answer))
     if isinstance(answer, int) and answer.bit_length() > LONGEST:
         return f"an int of {answer.bit_length()} bits"
+    if _is_formula(answer) and not isinstance(answer, str):
+        return "a formula of SymPy"  # to print a large one takes minutes
     if inspect.isroutine(answer) or isinstance(answer, type):
         return str(answer.__name__)
     try:
@@ -186,7 +188,7 @@ def what_it_tells(error: BaseException, answer: object) -> UnfinishedError | Unr
     if isinstance(error, TypeError) and "ellipsis" in text.lower():
         return UnfinishedError()
     said = f"it raised {type(error).__name__}{': ' if text else ''}{text[:LONGEST]}"
-    code = answer.__code__ if isinstance(answer, FunctionType) else None
+    code = answer.__code__ if type(answer) is FunctionType else None
     line = None
     for frame, at in traceback.walk_tb(error.__traceback__):
         if code and frame.f_code.co_filename == code.co_filename:

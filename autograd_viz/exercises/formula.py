@@ -77,9 +77,9 @@ def value(formula: Formula, point: Mapping[str, float]) -> float:
 def _computed(formula: Formula, point: Mapping[str, float]) -> complex:
     match formula:
         case Number(number):
-            return number
+            return float(number)  # never an int, whose powers could take for ever
         case Name(name):
-            return point[name]
+            return float(point[name])
         case Call(function, arguments):
             return FUNCTIONS[function].compute(*(_computed(each, point) for each in arguments))
 

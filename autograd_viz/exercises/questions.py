@@ -139,20 +139,23 @@ class Derivative(Question):
         """Compare at each point; the first that differs is told, with both values."""
         names = (*self.inputs, *self.also)
         given = as_function(answer, self.inputs, names)
+        constant = is_constant(answer)
         points = list(self._points())
         if self.at:  # of a formula, its value there is not told either: it would be the answer
-            points = points[:1] if is_constant(answer) else points[1:]
+            points = points[:1] if constant else points[1:]
         for at in points:
             point = self._values(at)
             found, wanted = given(point), self.true_at(at)
-            tolerance = ROUNDING if is_constant(answer) and self.at else EXACT
+            tolerance = ROUNDING if constant and self.at else EXACT
             if _close(found, wanted, tolerance):
                 continue
             where = ", ".join(f"{name} = {at[name]:g}" for name in self.inputs)
-            if is_constant(answer) and self.at:  # the true value would be the answer
+            if constant and self.at:  # the true value would be the answer
                 text = f"{number(found)} is not it (at {where})."
             else:
-                text = f"at {where}: yours is {number(found)}, autograd's is {number(wanted)}."
+                beyond = "" if math.isfinite(found) else " (no finite number)"
+                yours = f"yours is {number(found)}{beyond}"
+                text = f"at {where}: {yours}, autograd's is {number(wanted)}."
             return Finding("wrong", " ".join((text, *self._remarks(answer, points))))
         return Finding("right")
 
