@@ -61,7 +61,11 @@ class Words:
         token = self.known(spelled, place)
         if token and (token.kind != "name" or not module):
             return [token]
-        if not module and "_" not in word and (pieces := self._pieces(spelled, place)):
+        if (
+            not module
+            and "_" not in word
+            and (pieces := self._pieces(spelled, place, spelled == word))
+        ):
             return pieces
         return [Token("name", word, place)]
 
@@ -74,7 +78,7 @@ class Words:
             return None
         return Token("constant" if function in CONSTANTS else "function", function, place)
 
-    def _pieces(self, word: str, place: int) -> list[Token]:
+    def _pieces(self, word: str, place: int, as_written: bool) -> list[Token]:
         """A word as known ones, the longest first; digits may follow a function: ln2."""
         begins: list[str | None] = [None] * len(word)  # the piece that begins there
         for start in range(len(word) - 1, -1, -1):
@@ -88,9 +92,10 @@ class Words:
         start = 0
         while start < len(word):
             piece = begins[start]
-            token = piece and self.known(piece, place)
+            here = place + start * as_written
+            token = piece and self.known(piece, here)
             if piece and piece.isdigit() and found and found[-1].kind == "function":
-                token = Token("number", piece, place, float(piece))
+                token = Token("number", piece, here, float(piece))
             if not piece or not token:
                 return []
             found.append(token)
