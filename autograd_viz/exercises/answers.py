@@ -107,7 +107,7 @@ def shown(answer: object, depth: int = 3) -> str:
         return number(float(answer))
     if isinstance(answer, int) and answer.bit_length() > LONGEST:
         return f"an int of {answer.bit_length()} bits"
-    if _is_formula(answer) and not isinstance(answer, str):
+    if is_sympy(answer):
         return "a formula of SymPy"  # to print a large one takes minutes
     if inspect.isroutine(answer) or isinstance(answer, type):
         return str(answer.__name__)
@@ -220,10 +220,14 @@ def _arguments(
     )
 
 
+def is_sympy(answer: object) -> TypeGuard[Any]:
+    """Whether it is an expression of SymPy; where SymPy was not loaded, nothing is."""
+    sympy = sys.modules.get("sympy")
+    return sympy is not None and isinstance(answer, sympy.Basic)
+
+
 def _is_formula(answer: object) -> TypeGuard[Any]:
-    """Whether it is text, or an expression of SymPy."""
-    sympy = sys.modules.get("sympy")  # where it was not loaded, no answer is SymPy's
-    return isinstance(answer, str) or (sympy is not None and isinstance(answer, sympy.Basic))
+    return isinstance(answer, str) or is_sympy(answer)
 
 
 def _formula(answer: Any, names: tuple[str, ...] | None) -> Formula:

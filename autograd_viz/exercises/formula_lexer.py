@@ -82,7 +82,7 @@ class Words:
         """A word as known ones, the longest first; digits may follow a function: ln2."""
         begins: list[str | None] = [None] * len(word)  # the piece that begins there
         for start in range(len(word) - 1, -1, -1):
-            digits = re.match("[0-9]+", word[start:])
+            digits = re.match("[0-9]{1,300}", word[start:])
             for known in [digits[0]] if digits else self.longest_first:
                 end = start + len(known)
                 if word.startswith(known, start) and (end == len(word) or begins[end]):

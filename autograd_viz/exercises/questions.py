@@ -21,6 +21,7 @@ from autograd_viz.exercises.answers import (
     as_function,
     is_constant,
     is_open,
+    is_sympy,
     number_of,
     returned,
     shown,
@@ -282,7 +283,7 @@ def same(found: Any, wanted: Any, tolerance: float) -> bool:
     right = _array(wanted)
     try:
         left = _array(found) if _may_have(found, right.shape) else None
-    except (TypeError, ValueError, OverflowError, RuntimeError):
+    except (TypeError, ValueError, OverflowError, RuntimeError, UnreadableError):
         return False
     return left is not None and bool(
         np.allclose(left, right, rtol=tolerance, atol=tolerance / 100, equal_nan=True)
@@ -297,10 +298,17 @@ def _may_have(value: Any, shape: tuple[int, ...]) -> bool:
 
 
 def _array(value: Any) -> Any:
-    value = value.detach().cpu() if isinstance(value, Tensor) else value
+    value = value.detach().cpu() if isinstance(value, Tensor) else _plain(value)
     if np.iscomplexobj(value):
         raise TypeError("real numbers are compared")
     return np.asarray(value, dtype=np.float64)
+
+
+def _plain(value: Any) -> Any:
+    """With numbers in the place of SymPy's, whose own way to a float may take for ever."""
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return number_of(value) if is_sympy(value) else value
 
 
 def _same_choice(answer: object, option: object) -> bool:
