@@ -160,6 +160,8 @@ def test_whatever_the_answer_is_the_verdict_is_in_words(exercise):
 
 @pytest.mark.parametrize("error", [*ERRORS, GeneratorExit(), BaseException("mine")])
 def test_any_error_of_a_students_function_is_told_with_its_line(error):
+    error.__traceback__ = None  # the other tests raised it, too
+
     def difference_quotient(f, x, step):
         raise error
 
