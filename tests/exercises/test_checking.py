@@ -88,7 +88,7 @@ class Hostile:
         raise self.error
 
     __float__ = __repr__ = __str__ = __eq__ = __len__ = __iter__ = raises
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __getattr__(self, name):
         raise self.error
@@ -98,7 +98,7 @@ class Disguised:
     """Not even its class can be asked for."""
 
     @property
-    def __class__(self):
+    def __class__(self):  # type: ignore[misc]
         raise OSError
 
 
@@ -110,7 +110,7 @@ class WordlessError(Exception):
 
 
 def nested(depth):
-    value = [1.0]
+    value: list[object] = [1.0]
     for _ in range(depth):
         value = [value]
     return value
