@@ -97,8 +97,8 @@ class Hostile:
 class Disguised:
     """Not even its class can be asked for."""
 
-    @property
-    def __class__(self):  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self):
         raise OSError
 
 
