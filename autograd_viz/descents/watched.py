@@ -19,6 +19,7 @@ from autograd_viz.programs.arguments import Function, checked_function
 from autograd_viz.programs.forward import Program, program
 from autograd_viz.text import clean
 from autograd_viz.widgets.grids import Axis, Grid
+from autograd_viz.widgets.keeper import Keeper
 from autograd_viz.widgets.ranges import step_between
 
 MOST_STEPS = 1000
@@ -48,7 +49,7 @@ class Watched(ipywidgets.VBox):  # type: ignore[misc]
             format="svg+xml",
             layout=ipywidgets.Layout(width=f"{SIZE[0] * 96:.0f}px", max_width="100%"),
         )
-        super().__init__(children=[*_rows(controls), self._picture], **now)
+        super().__init__(children=[*_rows(controls), self._picture, Keeper()], **now)
         for name, control in controls.items():
             if name in ("step", "learning_rate"):
                 traitlets.link((self, name), (control, "value"))

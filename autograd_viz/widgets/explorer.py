@@ -138,7 +138,7 @@ class Explorer(anywidget.AnyWidget):
     <Explorer at x = 3: backward, step 1>
     """
 
-    _esm = page.script()
+    _esm = page.live_script()
     _css = page.style()
 
     scenes: traitlets.List[Json] = traitlets.List().tag(sync=True)

@@ -32,6 +32,18 @@ def script() -> str:
     return (STATIC / "explorer.js").read_text(encoding="utf-8")
 
 
+def keeping() -> str:
+    """The JavaScript that keeps live widgets in a saved notebook: an anywidget module."""
+    return (STATIC / "keeping.js").read_text(encoding="utf-8")
+
+
+def live_script() -> str:
+    """The Explorer's JavaScript for a notebook, where it is kept when the notebook is saved."""
+    both = f"{keeping()}\n{script()}"
+    both = re.sub(r"^export default .*$", "", both, flags=re.MULTILINE)
+    return f"{both}\nexport default {{ initialize, render }};\n"
+
+
 def classic_script(name: str) -> str:
     """The same as a classic script: its `render` and `staticModel` are in `window.<name>`.
 
