@@ -50,21 +50,24 @@ class Part(NamedTuple):
         """All texts in it, in their order."""
         return " ".join(filter(None, [self.text, *(part.words for part in self.parts)]))
 
+    @property
+    def stands_for_something(self) -> bool:
+        """Whether a reader can find it by its name; else what it belongs to is told."""
+        _, classes, *data = self.kind
+        return bool(data or self.text or "av-arrow" in classes or self.attributes.get("id"))
+
     def __str__(self) -> str:
         name, classes, *data = self.kind
-        what = name
-        if "av-arrow" in classes or any(
-            item.startswith(("data-edge", "data-link")) for item in data
-        ):
-            what = "arrow"
-        elif "av-box" in classes:
+        if "av-box" in classes:
             what = "box"
+        elif "av-arrow" in classes or {"data-edge", "data-link"} & {
+            item.partition("=")[0] for item in data
+        }:
+            what = "arrow"
         elif name == "comment":
             what = "text"
-        elif self.attributes.get("id"):
-            what = self.attributes["id"]
-        elif classes:
-            what = f"{name} {classes}"
+        else:
+            what = self.attributes.get("id") or f"{name} {classes}".strip()
         told = ", ".join(item.removeprefix("data-") for item in data)
         words = f" “{self.words[:40]}”" if self.words and name != "style" else ""
         return f"{what}{words}{f' ({told})' if told else ''}"
@@ -78,6 +81,7 @@ def difference(stored: str, fresh: str) -> str | None:
     return _part_difference(_read(stored), _read(fresh), "picture", PIXELS)
 
 
+@lru_cache(maxsize=4)
 def _read(svg: str) -> Part:
     builder = ElementTree.TreeBuilder(insert_comments=True)
     root = ElementTree.fromstring(svg, ElementTree.XMLParser(target=builder))
@@ -118,8 +122,8 @@ def _local(name: str) -> str:
 def _part_difference(old: Part, new: Part, where: str, reach: float) -> str | None:
     if old == new:
         return None
-    if old.parts or old.text or old.name == "path":
-        where = str(old) if old.name != "svg" else where
+    if old.stands_for_something:
+        where = str(old)
     if old.attributes.keys() != new.attributes.keys():
         names = sorted(old.attributes.keys() ^ new.attributes.keys())
         return f"{where}: {', '.join(names)} is there on one side only"
@@ -138,11 +142,9 @@ def _inner_difference(
 ) -> str | None:
     before, after = Counter(part.kind for part in old), Counter(part.kind for part in new)
     if before != after:
-        missing = [str(part) for part in old if before[part.kind] > after[part.kind]]
-        added = [str(part) for part in new if after[part.kind] > before[part.kind]]
-        said = [f"no longer there: {missing[0]}"] * bool(missing)
-        said += [f"new: {added[0]}"] * bool(added)
-        return f"{where}: {'; '.join(said)}"
+        gone = [f"no longer there: {part}" for part in old if before[part.kind] > after[part.kind]]
+        added = [f"new: {part}" for part in new if after[part.kind] > before[part.kind]]
+        return f"{where}: {'; '.join([*gone[:1], *added[:1]])}"
     for was, now in zip(old, new, strict=True):
         if was.kind != now.kind:
             return f"{where}: {now} stands in the place of {was}"

@@ -9,7 +9,7 @@ from tests.notebooks.tolerances import DIGITS, NOISE
 # Not what belongs to a name, such as the 0 of layers.0, or to a colour.
 NUMBER = r"(?<![\w.#])\d+(?:\.\d*)?(?:e[+-]?\d+)?(?!\w)"
 # A line's beginning is its indentation; how many blanks keep columns apart says nothing.
-TOKEN = re.compile(rf"{NUMBER}|\n[ ]*|[ \t]+|\w+|[^\w\s]+|\s")
+TOKEN = re.compile(rf"({NUMBER})|\n[ ]*|[ \t]+|\w+|[^\w\s]+|\s")
 BEFORE, AFTER = 12, 6  # tokens around a difference that its message shows
 
 
@@ -23,28 +23,28 @@ def difference(stored: str, fresh: str) -> str | None:
     if stored == fresh:
         return None
     old, new = _tokens(stored), _tokens(fresh)
-    for place, (was, now) in enumerate(zip_longest(old, new, fillvalue="")):
-        if was != now and not numbers_agree(was, now):
-            near = "".join(old[max(0, place - BEFORE) : place + AFTER]).strip()
-            return f"“{now}” instead of “{was}” in “{near}”"
+    for place, (was, now) in enumerate(zip_longest(old, new, fillvalue=("", False))):
+        if was != now and not (was[1] and now[1] and numbers_agree(was[0], now[0])):
+            near = "".join(token for token, _ in old[max(0, place - BEFORE) : place + AFTER])
+            return f"“{now[0]}” instead of “{was[0]}” in “{near.strip()}”"
     return None
 
 
-def _tokens(text: str) -> list[str]:
+def _tokens(text: str) -> list[tuple[str, bool]]:
+    """Returns the numbers, words and signs of a text, and whether each is a number."""
     lines = "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))
     return [
-        " " if token.isspace() and "\n" not in token else token for token in TOKEN.findall(lines)
+        (" " if token[0].isspace() and "\n" not in token[0] else token[0], token[1] is not None)
+        for token in TOKEN.finditer(lines)
     ]
 
 
 def numbers_agree(stored: str, fresh: str) -> bool:
-    """Returns whether both are numbers without a sign, and the same but for rounding.
+    """Returns whether two numbers without a sign are the same but for rounding.
 
     >>> numbers_agree("2.5", "2.501"), numbers_agree("2.5", "2.6"), numbers_agree("15", "16")
     (True, False, False)
     """
-    if not (re.fullmatch(NUMBER, stored) and re.fullmatch(NUMBER, fresh)):
-        return False
     old, new = float(stored), float(fresh)
     larger = max(old, new)
     if old == new or math.isinf(larger) or (_is_whole(stored) and _is_whole(fresh)):
