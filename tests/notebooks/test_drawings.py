@@ -1,16 +1,26 @@
 """Two SVGs show the same if they have the same parts in the same places."""
 
 import re
+from typing import Any
 
 import matplotlib
 import pytest
 import torch
 
 import autograd_viz as av
-from tests.notebooks.drawings import difference
+from tests.notebooks import drawings
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt  # after the backend is chosen
+
+
+def difference(stored, fresh) -> Any:
+    return drawings.difference(stored, fresh)
+
+
+def part(pattern, svg) -> Any:
+    """The first place in the SVG that looks so."""
+    return re.search(pattern, svg)
 
 
 @pytest.fixture(scope="module")
@@ -34,21 +44,21 @@ def test_a_drawing_shows_the_same_as_itself(graph):
 
 
 def test_a_place_may_move_by_less_than_is_seen(graph):
-    x = re.search(r'cx="([\d.]+)"', graph)
+    x = part(r'cx="([\d.]+)"', graph)
     near, far = (graph.replace(x[0], f'cx="{float(x[1]) + shift}"', 1) for shift in (0.05, 1.0))
     assert difference(graph, near) is None
     assert re.fullmatch(r"box “.+” \(.*\): cx is [\d.]+ instead of [\d.]+", difference(graph, far))
 
 
 def test_a_lost_arrow_is_named(graph):
-    arrow = re.search(r'<path class="av-arrow[^>]*/>', graph)[0]
+    arrow = part(r'<path class="av-arrow[^>]*/>', graph)[0]
     less = graph.replace(arrow, "", 1)
     assert difference(graph, less) == "picture: no longer there: arrow"
     assert difference(less, graph) == "picture: new: arrow"
 
 
 def test_an_arrow_that_leads_elsewhere_is_named(graph):
-    arrow = re.search(r'<path class="av-arrow[^>]* d="([^"]*) ([\d.]+),([\d.]+)"/>', graph)
+    arrow = part(r'<path class="av-arrow[^>]* d="([^"]*) ([\d.]+),([\d.]+)"/>', graph)
     moved = graph.replace(arrow[1] + f" {arrow[2]}", arrow[1] + f" {float(arrow[2]) + 20}", 1)
     assert re.search(r"^arrow.*: the curve is \d+\.\d px away", difference(graph, moved))
 
@@ -104,7 +114,7 @@ def test_a_plots_colour_dashes_and_texts_count():
     assert difference(plot(ys), plot(ys, colour="#14507e"))
     assert difference(plot(ys), plot(ys, style="--"))
     assert "“gain”" in difference(plot(ys), plot(ys).replace("<!-- loss -->", "<!-- gain -->"))
-    outline = re.search(r'<path id="DejaVuSans[^"]*" d="M (\d+)', plot(ys))
+    outline = part(r'<path id="DejaVuSans[^"]*" d="M (\d+)', plot(ys))
     other = plot(ys).replace(outline[0], outline[0].replace(outline[1], "9999"), 1)
     assert difference(plot(ys), other)
 
