@@ -34,6 +34,7 @@ TOP_LEVEL = {
     "README.md",
     "autograd_viz",
     "bench",
+    "conftest.py",
     "deploy",
     "docs",
     "environment.yml",
