@@ -11,7 +11,7 @@ import anywidget
 import traitlets
 from traitlets import TraitError
 
-from autograd_viz import decks, functions_view, show
+from autograd_viz import decks, files, functions_view, show
 from autograd_viz.backward import recorded_from
 from autograd_viz.networks.folding import Folded
 from autograd_viz.picture import MOST_FRAMES, Picture, strip
@@ -228,12 +228,14 @@ class Explorer(anywidget.AnyWidget):
 
         Raises:
             ValueError: there are more than 120 steps, or as `save_html` says.
+            NotSavedError: it could not be written; what was there is unchanged.
         """
-        ending = Path(path).suffix.lower()
+        ending = files.named(path).suffix.lower()
         if ending in (".html", ".htm"):
             return self.save_html(path, limit)
         if ending == ".png":
             return show.save(self.snapshot(), path)
+        decks.checked(path, **options)
         count = len(_view(self.scene, self.view)["frames"])
         if count > MOST_FRAMES:
             raise ValueError(
@@ -260,7 +262,7 @@ class Explorer(anywidget.AnyWidget):
         Raises:
             ValueError: it would be larger; the message says which slider to make coarser. Or the
                 path does not end in .html.
-            FileNotFoundError: there is no such folder.
+            NotSavedError: it could not be written; what was there is unchanged.
         """
         path = page.checked_path(path)
         begin: Json = {"inputs": self._good, "step": self.step, "opened": self.opened}
@@ -268,7 +270,8 @@ class Explorer(anywidget.AnyWidget):
             html = packed_folded(self._states, **begin, limit=limit)
         else:
             html = packed(self._states, **begin, view=self.view, limit=limit)
-        return page.write(path, html)
+        files.write({path: html.encode()})
+        return path
 
     def tangent_plot(self, name: str, **options: Any) -> Companion:
         """Return a figure of the output along one input, with its tangent; it follows the inputs.
