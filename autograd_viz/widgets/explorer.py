@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from autograd_viz.picture import MOST_FRAMES, Picture, strip
 from autograd_viz.programs.forward import Program
 from autograd_viz.progress import progress
 from autograd_viz.widgets import page
+from autograd_viz.widgets.closing import made_for
 from autograd_viz.widgets.controls import beginning, checked, tick_of
 from autograd_viz.widgets.folded_page import packed_folded
 from autograd_viz.widgets.folded_states import FoldedStates
@@ -161,7 +163,9 @@ class Explorer(anywidget.AnyWidget):
         scene = states.scenes[entry.state["scene"]]
         self._links = Links(states.controls, self._enter)
         self._prefill = Prefill(states, self._send_states)
+        self._plots: weakref.WeakSet[Companion] = weakref.WeakSet()
         super().__init__()
+        self._parts = made_for(self)
         with self.hold_sync():
             self.set_trait("controls", [control.json for control in states.controls])
             self.set_trait("names", states.listed())
@@ -282,7 +286,7 @@ class Explorer(anywidget.AnyWidget):
         """
         from autograd_viz.widgets import companions
 
-        return companions.tangent_plot(self, name, **options)
+        return self._followed_by(companions.tangent_plot(self, name, **options))
 
     def contour_plot(self, x: str, y: str, **options: Any) -> Companion:
         """Return contour lines of the output over two inputs, which follow them, and the way down.
@@ -294,7 +298,11 @@ class Explorer(anywidget.AnyWidget):
         """
         from autograd_viz.widgets import companions
 
-        return companions.contour_plot(self, x, y, **options)
+        return self._followed_by(companions.contour_plot(self, x, y, **options))
+
+    def _followed_by(self, plot: Companion) -> Companion:
+        self._plots.add(plot)
+        return plot
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[Json, Json]:
         """The live widget, and the picture for where there is none."""
@@ -306,12 +314,14 @@ class Explorer(anywidget.AnyWidget):
         return {**view, **data}, metadata
 
     def close(self) -> None:
-        """Take the widget away, and leave the linked ones alone."""
+        """Take the widget away with the plots beside it, and leave the linked ones alone."""
         if self.comm is not None:
             self._prefill.stop()
             self._links.close()
             self.unobserve(self._moved, ["inputs", "opened"])
             self.on_msg(self._hear, remove=True)
+            for part in (*self._plots, *self._parts):
+                part.close()
         super().close()
 
     # What may be set
