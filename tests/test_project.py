@@ -33,6 +33,7 @@ TOP_LEVEL = {
     "LICENSE-TEXT",
     "Makefile",
     "README.md",
+    "SECURITY.md",
     "autograd_viz",
     "bench",
     "deploy",
