@@ -25,6 +25,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from autograd_viz.picture import Drawing
+from autograd_viz.text import legal
 
 Theme = Literal["auto", "light", "dark"]
 THEMES = ("auto", "light", "dark")
@@ -89,12 +90,18 @@ def figure(fig: Figure, words: str) -> Plot:
             f"av.figure() was given an object of type {type(fig).__name__}; give the figure that "
             "`fig, ax = plt.subplots()` returns first: av.figure(fig, 'The loss falls to 0.')"
         )
-    if not isinstance(words, str) or not words.strip():
+    if not isinstance(words, str) or not legal(words).strip():
         raise ValueError(
             f"words={words!r} tells nothing; say what the figure shows to a reader who does not "
             "see it: av.figure(fig, 'The loss falls from 7.3 to 0.02 in ten epochs.')"
         )
-    words = words.strip()
+    for text in fig.findobj(Text):
+        if isinstance(text, Text) and text.get_text() != legal(text.get_text()):
+            raise ValueError(
+                f"the figure's text {text.get_text()!r} has a character that no font has; "
+                f"take it out: {legal(text.get_text())!r}"
+            )
+    words = legal(words).strip()
     _enlarge(fig)
     drawing = svg_of(fig)
     if pyplot := sys.modules.get("matplotlib.pyplot"):  # the inline backend shows what is open

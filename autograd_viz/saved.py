@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -55,11 +55,17 @@ def _has_hooks(raw: Any) -> bool:
     return raw is not None and getattr(raw, "unpack_hook", HOOKED) is not None
 
 
-@cache
+# Weak: a cell that is run again makes its custom Functions anew, with all that their classes hold.
+_attributes: WeakKeyDictionary[type[Node], tuple[tuple[str, str, str], ...]] = WeakKeyDictionary()
+
+
 def _saved_attributes(kind: type[Node]) -> tuple[tuple[str, str, str], ...]:
     """(name, where its value is, where the saved tensor itself is) of all that is saved."""
+    if known := _attributes.get(kind):
+        return known
     names = [name.removeprefix("_saved_") for name in dir(kind) if name.startswith("_saved_")]
-    return tuple((name, f"_saved_{name}", f"_raw_saved_{name}") for name in names)
+    found = tuple((name, f"_saved_{name}", f"_raw_saved_{name}") for name in names)
+    return _attributes.setdefault(kind, found)
 
 
 def has_constants(function: Node, following: NextFunctions) -> bool:

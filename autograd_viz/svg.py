@@ -17,6 +17,7 @@ from autograd_viz import layout
 from autograd_viz.errors import LayoutError, LayoutTooLargeError
 from autograd_viz.picture import Arrow, Box, Cluster, Drawing, Engine, Formula, Picture, Strip
 from autograd_viz.progress import progress
+from autograd_viz.text import legal
 from autograd_viz.typeset import (
     AXIS,
     FRACTION_PAD,
@@ -208,10 +209,10 @@ def _document(
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="av av-{theme}" {_FONT} role="img" '
-            f'aria-label={quoteattr(_legal(title))} width="{_n(wide)}" height="{_n(high)}" '
+            f'aria-label={quoteattr(legal(title))} width="{_n(wide)}" height="{_n(high)}" '
             f'viewBox="0 0 {_n(wide)} {_n(high)}">',
-            f"<title>{escape(_legal(title))}</title>",
-            f"<desc>{escape(_legal(description))}</desc>",
+            f"<title>{escape(legal(title))}</title>",
+            f"<desc>{escape(legal(description))}</desc>",
             f"<style>{_css(theme)}</style>",
             f'<rect class="av-paper" width="{_n(wide)}" height="{_n(high)}" rx="6"/>',
             *body,
@@ -533,7 +534,7 @@ def _run(run: Run, x: float, y: float, size: float, name: str) -> str:
     style = ' font-style="italic"' if run.style == "math" else ""
     names = f' class="{name}"' if name else ""
     return (
-        f'<text{names} x="{_n(x)}" y="{_n(y)}"{font}{style}{stretch}>{escape(_legal(text))}</text>'
+        f'<text{names} x="{_n(x)}" y="{_n(y)}"{font}{style}{stretch}>{escape(legal(text))}</text>'
     )
 
 
@@ -548,18 +549,6 @@ def _fraction(frac: Frac, x: float, y: float, size: float) -> Iterator[str]:
         f'x2="{_n(left + room + 1)}" y2="{_n(bar)}"/>'
     )
     yield from _text(frac.below, left + (room - below.width) / 2, bar + gap + below.ascent, small)
-
-
-def _legal(text: str) -> str:
-    """Without the characters that XML forbids."""
-    return "".join(
-        char
-        for char in text
-        if char in "\t\n\r"
-        or "\x20" <= char <= "\ud7ff"
-        or "\ue000" <= char <= "\ufffd"
-        or char > "\uffff"
-    )
 
 
 # Arrows

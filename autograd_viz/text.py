@@ -187,6 +187,22 @@ def clean(name: str, longest: int = LONGEST) -> str:
     return f"{line[: longest - tail - 1]}…{line[-tail:]}"
 
 
+def legal(text: str) -> str:
+    r"""Without the characters that no XML and no message may hold, such as half of a pair.
+
+    >>> legal("x\ud800\x00y")
+    'xy'
+    """
+    return "".join(
+        char
+        for char in text
+        if char in "\t\n\r"
+        or "\x20" <= char <= "\ud7ff"
+        or "\ue000" <= char <= "\ufffd"
+        or char > "\uffff"
+    )
+
+
 def joined(items: Sequence[str], separator: str = ", ", most: int = 6) -> str:
     """Items in a row, of many only the first.
 

@@ -120,7 +120,7 @@ def measure(line: Line, size: float) -> Size:
     return Size(round(total, 2), round(ascent, 2), round(descent, 2))
 
 
-@cache
+@lru_cache(4096)
 def math(text: str) -> Line:
     """Split text so that names stand in italics, functions (a bracket follows) and numbers not.
 

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TOP_LEVEL = {
     ".ci",
+    ".dockerignore",
     ".gitattributes",
     ".github",
     ".gitignore",
@@ -32,6 +33,7 @@ TOP_LEVEL = {
     "LICENSE-TEXT",
     "Makefile",
     "README.md",
+    "SECURITY.md",
     "autograd_viz",
     "bench",
     "conftest.py",

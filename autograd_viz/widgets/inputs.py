@@ -274,13 +274,15 @@ class _Parameter:
 def _label(label: str | None, meant: Any) -> Value:
     """How an option is shown."""
     if label is not None:
-        return label
-    if isinstance(meant, bool | str):
+        return text.legal(label)
+    if isinstance(meant, str):
+        return text.legal(meant)
+    if isinstance(meant, bool):
         return meant
     if isinstance(meant, numbers.Real):
         return meant if isinstance(meant, int) else _finite(float(meant))
     name = getattr(meant, "__name__", None)
-    return name if isinstance(name, str) else text.clean(repr(meant), 40)
+    return text.legal(name) if isinstance(name, str) else text.clean(repr(meant), 40)
 
 
 def _finite(value: float) -> Value:

@@ -16,6 +16,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
+from autograd_viz import files
 from tests.notebooks.outputs import differences
 from tests.notebooks.slide_types import arranged
 
@@ -96,7 +97,7 @@ def refresh(path: Path) -> None:
 
 def write(notebook: NotebookNode, path: Path) -> None:
     """Stores the notebook without what differs from run to run."""
-    path.write_text(nbformat.writes(normalise(notebook)) + "\n", encoding="utf-8")
+    files.write({path: (nbformat.writes(normalise(notebook)) + "\n").encode()})
 
 
 def execute(notebook: NotebookNode, folder: Path) -> None:
