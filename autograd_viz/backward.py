@@ -90,8 +90,8 @@ def recorded_from(
         from autograd_viz.engines import backward_pass  # tensors do not need it
 
         found = captured_values(values, frame, names)
-        with garbage_collection_paused():
-            return backward_pass.traced(found, grad)
+        with garbage_collection_paused() as held:
+            return held.through(lambda: backward_pass.traced(found, grad))
     return recorded(checked_outputs(output, call), grad, frame, names, params, memory)
 
 

@@ -90,7 +90,7 @@ class KeptState:
         for tensor, version, flag in self._tensors.values():
             if tensor._version != version:
                 versions = (tensor,), (version,)
-                torch._C._autograd._unsafe_set_version_counter(*versions)  # type: ignore[attr-defined]
+                torch._C._autograd._unsafe_set_version_counter(*versions)
             if tensor.requires_grad != flag and tensor.is_leaf:
                 tensor.requires_grad_(flag)
         for holder, before in self._holders.values():
@@ -116,7 +116,7 @@ def _same(storage: _Storage, copy: _Storage) -> bool:
 
 def _bytes(storage: _Storage) -> Tensor:
     empty = torch.empty(0, dtype=torch.uint8, device=storage.device)
-    return empty.set_(storage)  # type: ignore[call-overload, no-any-return]
+    return empty.set_(storage)
 
 
 @contextmanager
@@ -134,14 +134,14 @@ def random_numbers_kept() -> Iterator[None]:
     numpy: Any = sys.modules.get("numpy.random")
     of_torch, of_gpus = torch.get_rng_state(), [torch.cuda.get_rng_state(gpu) for gpu in gpus]
     of_python = random.getstate()
-    of_numpy = numpy.get_state() if numpy else None
+    of_numpy: Any = numpy.get_state() if numpy else None
     try:
         yield
     finally:
-        if not torch.equal(torch.get_rng_state(), of_torch):
+        if _text(torch.get_rng_state()) != _text(of_torch):
             torch.set_rng_state(of_torch)
         for gpu, state in zip(gpus, of_gpus, strict=True):
-            if not torch.equal(torch.cuda.get_rng_state(gpu), state):
+            if _text(torch.cuda.get_rng_state(gpu)) != _text(state):
                 torch.cuda.set_rng_state(state, gpu)
         if random.getstate() != of_python:
             random.setstate(of_python)
@@ -149,3 +149,8 @@ def random_numbers_kept() -> Iterator[None]:
             now = numpy.get_state()
             if now[2:] != of_numpy[2:] or (now[1] != of_numpy[1]).any():
                 numpy.set_state(of_numpy)
+
+
+def _text(state: Tensor) -> bytes:
+    """The state of a generator; no operation of PyTorch's, which a mode of the user's would see."""
+    return state.numpy().tobytes()

@@ -82,12 +82,15 @@ def _run(
         progress("recording the backward pass", len(walk.functions)) as advance,
     ):
         hooks: list[Any] = []
+        begins: Any = [*map(get_gradient_edge, outputs), *own.marks]
+        ends: Any = [GradientEdge(walk.functions[place], 0) for place in accumulators]
+        ends = [*(ends or outputs), *own.marks]
         try:
             for hook in _hooks(walk, kept, pressed, advance):
                 hooks.append(hook)
             grads = torch.autograd.grad(
-                [*map(get_gradient_edge, outputs), *own.marks],
-                [*([GradientEdge(walk.functions[i], 0) for i in accumulators] or outputs), *own.marks],
+                begins,
+                ends,
                 grad_outputs=[*map(copied, starts), *own.ones],  # a hook may change them in place
                 retain_graph=True,
                 allow_unused=True,

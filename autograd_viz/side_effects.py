@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from autograd_viz.kept_state import KeptState, random_numbers_kept
@@ -60,6 +60,7 @@ class Own:
 _running: list[Own] = []  # the passes of ours, in whatever threads
 _lock = threading.Lock()
 _usual: Any = None
+_autograd: Any = torch.autograd
 
 
 class _Thread(threading.local):
@@ -149,9 +150,9 @@ def _watch(own: Own) -> None:
     global _usual
     with _lock:
         if not _running:
-            _usual = torch.autograd._engine_run_backward, torch.autograd._is_checkpoint_valid
-            torch.autograd._engine_run_backward = _engine
-            torch.autograd._is_checkpoint_valid = _is_checkpoint_valid
+            _usual = _autograd._engine_run_backward, _autograd._is_checkpoint_valid
+            _autograd._engine_run_backward = _engine
+            _autograd._is_checkpoint_valid = _is_checkpoint_valid
         _running.append(own)
 
 
@@ -160,7 +161,7 @@ def _unwatch(own: Own) -> None:
         if own in _running:
             _running.remove(own)
             if not _running:
-                torch.autograd._engine_run_backward, torch.autograd._is_checkpoint_valid = _usual
+                _autograd._engine_run_backward, _autograd._is_checkpoint_valid = _usual
 
 
 def _is_checkpoint_valid() -> bool:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from autograd_viz.interrupts import interrupts_held
 from autograd_viz.names import is_tensor
 from autograd_viz.programs.sources import Source
 from autograd_viz.programs.statements import Binding, SourceStatement
@@ -143,21 +144,20 @@ def record(
     """
     run = Run(given)
     mode = _Calls(code, run.calls)
-    if source is None:
-        with mode:
-            run.result = call()
-        mode.frame = None
-        return run
-    tracer = _Statements(run, mode, source)
+    tracer = None if source is None else _Statements(run, mode, source)
     previous = sys.gettrace()
-    try:
-        with mode:
-            sys.settrace(tracer.enters)
-            run.result = call()
-    finally:
-        sys.settrace(previous)
-        mode.frame = None
-    tracer.is_over()
+    with interrupts_held() as held:
+        try:
+            with mode:
+                if tracer is not None:
+                    sys.settrace(tracer.enters)
+                run.result = held.through(call)
+        finally:
+            if tracer is not None:
+                sys.settrace(previous)
+            mode.frame = None
+    if tracer is not None:
+        tracer.is_over()
     return run
 
 
