@@ -46,7 +46,7 @@ FLOORS = {  # a module imports only from floors below its own
     "networks.coarser": 3,
     "networks.flow": 2,
     "networks.flow_figure": 8,
-    "networks.groups": 1,
+    "networks.groups": 2,
     "networks.folding": 6,
     "networks.strengths": 2,
     "networks.view": 7,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import inspect
 import os
 import signal
 import subprocess
@@ -139,7 +140,11 @@ OURS = str(Path(autograd_viz.__file__).parent)
 
 
 class Striking:
-    """Presses Ctrl-C when our own code, or contextlib's, comes to its n-th line, call or return."""
+    """Presses Ctrl-C when our own code, or contextlib's, comes to its n-th line or call.
+
+    What a trace function raises when a generator goes on or yields ends the generator without its
+    `finally`, as no signal does; so there only its lines count.
+    """
 
     def __init__(self, moment: int) -> None:
         self.moment, self.passed = moment, 0
@@ -157,8 +162,11 @@ class Striking:
         return None
 
     def steps(self, frame, event, arg):
-        self.passed += 1
+        generator = frame.f_code.co_flags & inspect.CO_GENERATOR
+        if event == "line" or (event == "call" and not generator):
+            self.passed += 1
         if self.passed == self.moment:
+            self.passed += 1
             signal.raise_signal(signal.SIGINT)
         return self.steps
 

@@ -93,11 +93,13 @@ def record(model: Module) -> Iterator[None]:
                 path = tuple(name.split(".")) if name else ()
                 hooks.append(module.register_forward_pre_hook(enters))
                 hooks.append(module.register_forward_hook(partial(leaves, path), always_call=True))
-            held.open = True
-            held.strike()
-            yield
+            try:
+                held.open = True  # what follows is the user's own
+                held.strike()
+                yield
+            finally:
+                held.open = False
         finally:
-            held.open = False
             for hook in hooks:
                 hook.remove()
             _recorded[model] = tuple(calls)
