@@ -262,7 +262,9 @@ def test_a_function_that_draws_draws_the_same_afterwards(look):
 def test_a_random_function_is_nudged_with_the_same_draws():
     torch.manual_seed(1)
     shown = av.nudge(noisy, "x", 0.5, x=2.0)
-    assert shown.quotient == pytest.approx(float(av.program(noisy, x=2.0).at(x=1.0).outputs[0].detach()))
+    assert shown.quotient == pytest.approx(
+        float(av.program(noisy, x=2.0).at(x=1.0).outputs[0].detach())
+    )
 
 
 def test_training_in_another_thread_goes_on_and_no_trace_has_its_steps():
