@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 import sys
 from collections import OrderedDict, defaultdict, deque
@@ -153,4 +154,4 @@ def random_numbers_kept() -> Iterator[None]:
 
 def _text(state: Tensor) -> bytes:
     """The state of a generator; no operation of PyTorch's, which a mode of the user's would see."""
-    return state.numpy().tobytes()
+    return ctypes.string_at(state.data_ptr(), state.numel())
