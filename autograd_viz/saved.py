@@ -40,7 +40,7 @@ def saved_by(function: Node) -> Saved:
     for name, attribute, raw_attribute in _saved_attributes(type(function)):
         try:
             raw = getattr(function, raw_attribute, None)
-            if _has_hooks(raw):
+            if has_hooks(raw):
                 saved[name] = HOOKED
             else:
                 saved[name] = getattr(function, attribute)
@@ -49,9 +49,10 @@ def saved_by(function: Node) -> Saved:
     return saved
 
 
-def _has_hooks(raw: Any) -> bool:
+def has_hooks(raw: Any) -> bool:
+    """Whether reading a saved tensor, or one of several, would run code."""
     if isinstance(raw, tuple):
-        return any(map(_has_hooks, raw))
+        return any(map(has_hooks, raw))
     return raw is not None and getattr(raw, "unpack_hook", HOOKED) is not None
 
 
@@ -128,7 +129,7 @@ def changed_since(walk: Walk, suspects: Iterable[Slot]) -> frozenset[Slot]:
     same: set[Slot] = set()
     for position, function in enumerate(walk.functions):
         for name, attribute, raw_attribute in _saved_attributes(type(function)):
-            if _has_hooks(getattr(function, raw_attribute, None)):
+            if has_hooks(getattr(function, raw_attribute, None)):
                 continue
             try:
                 saved = getattr(function, attribute)
