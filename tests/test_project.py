@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 import autograd_viz
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TOP_LEVEL = {
     ".ci",
     ".gitattributes",
@@ -65,13 +65,15 @@ def ranges(*extras: str) -> dict[str, SpecifierSet]:
 
 def conda() -> tuple[dict[str, str], list[str]]:
     """Returns what environment.yml takes from conda-forge, and its lines for pip."""
-    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))[
+        "dependencies"
+    ]
     (pip,) = (entry["pip"] for entry in dependencies if isinstance(entry, dict))
     names = [entry for entry in dependencies if isinstance(entry, str) and entry != "pip"]
     return dict(name.split("=") for name in names), pip
 
 
-REQUIREMENTS = pins((ROOT / "requirements.txt").read_text().splitlines())
+REQUIREMENTS = pins((ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines())
 
 
 def test_requirements_pin_each_dependency_within_its_range():
@@ -94,14 +96,14 @@ def test_python_versions_agree():
     assert from_conda["python"] in classifiers
     assert [version for version in classifiers if version not in requires] == []
     (oldest,) = requires
-    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
     assert tools["mypy"]["python_version"] == oldest.version == classifiers[0]
     assert tools["ruff"]["target-version"] == "py" + oldest.version.replace(".", "")
 
 
 def test_version_is_in_the_changelog_or_unreleased():
     assert re.fullmatch(r"\d+\.\d+\.\d+", autograd_viz.__version__)
-    assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text()
+    assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_repo2docker_picks_environment_yml():

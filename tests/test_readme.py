@@ -16,6 +16,6 @@ def test_the_picture_is_what_the_code_beside_it_draws():
     d = torch.log2(a) * torch.log2(b)
     e = c * d
     drawn = av.trace(e).variables().picture().svg
-    assert drawn == PICTURE.read_text(), (
+    assert drawn == PICTURE.read_text(encoding="utf-8"), (
         'refresh it with av.trace(e).variables().save("docs/backward.svg")'
     )

@@ -30,9 +30,9 @@ from bench import hub, lesson
 from bench.students import Student
 
 FOLDER = hub.ROOT / "deploy" / "jupyterhub"
-README = (FOLDER / "README.md").read_text()
-TLJH = yaml.safe_load((FOLDER / "tljh.yaml").read_text())
-VALUES = yaml.safe_load((FOLDER / "values.yaml").read_text())
+README = (FOLDER / "README.md").read_text(encoding="utf-8")
+TLJH = yaml.safe_load((FOLDER / "tljh.yaml").read_text(encoding="utf-8"))
+VALUES = yaml.safe_load((FOLDER / "values.yaml").read_text(encoding="utf-8"))
 OF_HUB = (JupyterHub, Spawner, Authenticator, FirstUseAuthenticator)
 CLASSES: dict[str, type[Configurable]] = {
     one.__name__: one for one in (*OF_HUB, MappingKernelManager)
@@ -63,7 +63,7 @@ def test_jupyterhub_knows_each_setting():
     check(VALUES["hub"]["config"])
     # as Zero to JupyterHub runs it, where get_config is something else
     bare = {"c": Config()}
-    exec(hub.CLASSROOM.read_text(), bare)
+    exec(hub.CLASSROOM.read_text(encoding="utf-8"), bare)
     assert bare["c"] == classroom()
 
 
@@ -107,13 +107,13 @@ def test_jupyterhub_reads_the_limits():
 
 
 def test_the_image_has_the_versions_of_the_project():
-    dockerfile = (FOLDER / "Dockerfile").read_text()
+    dockerfile = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
     assert VALUES["singleuser"]["image"]["tag"] == autograd_viz.__version__
     assert f":{autograd_viz.__version__} ." in dockerfile
     assert "--constraint /opt/source/requirements.txt" in dockerfile
     assert '"/opt/source[notebooks]"' in dockerfile
     (python,) = re.findall(r"FROM python:([\d.]+)-slim", dockerfile)
-    assert f"python={python}" in (hub.ROOT / "environment.yml").read_text()
+    assert f"python={python}" in (hub.ROOT / "environment.yml").read_text(encoding="utf-8")
     hub_version = re.search(r"JUPYTERHUB=([\d.]+)", dockerfile)
     assert hub_version is not None
     assert f"JupyterHub {hub_version[1].split('.')[0]}." in README
@@ -123,7 +123,7 @@ def test_the_image_has_the_versions_of_the_project():
 
 def pinned(name: str) -> str:
     """The version in requirements.txt."""
-    lines = (hub.ROOT / "requirements.txt").read_text().splitlines()
+    lines = (hub.ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     (version,) = (line.partition("==")[2] for line in lines if line.startswith(f"{name}=="))
     return version
 
@@ -202,7 +202,9 @@ def test_two_students_work_on_while_the_hub_is_killed_and_a_kernel_dies(tmp_path
         one.run("mine = 42")
         (pid,) = two.run("import os\nprint(os.getpid())")
         os.kill(int(pid["text/plain"]), signal.SIGKILL)
-        assert place.home("one").joinpath("notes.txt").read_text() == "what I learnt"
+        assert (
+            place.home("one").joinpath("notes.txt").read_text(encoding="utf-8") == "what I learnt"
+        )
         assert place.home("two").joinpath(lesson.NOTEBOOK).is_file()
         two.start_kernel()
         assert two.run("1 + 1")[0]["text/plain"] == "2"

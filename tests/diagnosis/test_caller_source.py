@@ -77,7 +77,7 @@ def test_what_cannot_be_read_is_none():
 def test_a_file_that_changed_is_not_read(tmp_path):
     path = tmp_path / "changed.py"
     text = "a = 1\nb = 2\nfound = why(a, b)\n"
-    path.write_text("# one line more\n" + text)
+    path.write_text("# one line more\n" + text, encoding="utf-8")
     scope = {"why": why}
     exec(compile(text, str(path), "exec"), scope)
     assert scope["found"] is None

@@ -261,8 +261,8 @@ def test_a_stored_output_is_a_picture_beside_the_live_widget(channel):
 
 def test_saving(tmp_path):
     w = av.explore(f, a=(1.0, 3.0, 1.0), b=4.0)
-    assert w.save(tmp_path / "w.svg").read_text().startswith("<svg")
-    assert "<main>" in w.save(tmp_path / "w.html").read_text()
+    assert w.save(tmp_path / "w.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert "<main>" in w.save(tmp_path / "w.html").read_text(encoding="utf-8")
     with pytest.raises(ValueError, match="ends in none of"):
         w.save(tmp_path / "w.txt")
 

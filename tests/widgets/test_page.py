@@ -129,10 +129,10 @@ def test_rows_keep_each_text_and_each_column_once():
 
 def test_nothing_half_written_stays(tmp_path):
     path = tmp_path / "page.html"
-    path.write_text("before")
+    path.write_text("before", encoding="utf-8")
     with pytest.raises(UnicodeEncodeError):
         page.write(path, "\ud800")
-    assert path.read_text() == "before"
+    assert path.read_text(encoding="utf-8") == "before"
     assert [one.name for one in tmp_path.iterdir()] == ["page.html"]
 
 
