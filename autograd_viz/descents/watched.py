@@ -78,10 +78,11 @@ class Watched(ipywidgets.VBox):  # type: ignore[misc]
     def __repr__(self) -> str:
         return f"<{walk_words.heading(self._path)}: step {self.step}>"
 
+    _ipython_display_ = None
+
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """As a widget where one can be shown, else as a picture, else in words."""
-        live = dict(super()._repr_mimebundle_(**kwargs) or {})
-        return live | show.mimebundle(self.snapshot())
+        return show.live(self, self.snapshot())
 
     def _shown(self, step: int) -> int:
         """The step, or the one at which the walk ended before."""

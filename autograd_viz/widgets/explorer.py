@@ -293,6 +293,8 @@ class Explorer(anywidget.AnyWidget):
 
         return companions.contour_plot(self, x, y, **options)
 
+    _ipython_display_ = None  # that of ipywidgets 7 leaves the picture out
+
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[Json, Json]:
         """The live widget, and the picture for where there is none."""
         data: Json = dict(show.mimebundle(self.snapshot()))

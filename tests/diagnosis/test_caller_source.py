@@ -1,5 +1,6 @@
 """Reading the caller's statements: order, places, and what cannot be read."""
 
+import linecache
 import sys
 
 import torch
@@ -64,6 +65,18 @@ def test_functions_of_the_file_and_their_decorators():
 @torch.no_grad()
 def cut(v, w):
     return v * w
+
+
+def test_a_cell_is_read_whatever_ipython_calls_it():
+    """IPython 8 runs a cell as <module>, IPython 7 under the number of its first line."""
+    cell = "z = y\nfound = why(z)\n"
+    linecache.cache["<a cell>"] = (len(cell), None, cell.splitlines(keepends=True), "<a cell>")
+    code = compile(cell, "<a cell>", "exec")
+    scope = {"why": why, "y": 1, "get_ipython": None, "In": ["", "y = 1", cell]}
+    for name in ("<module>", "<cell line: 1>"):
+        exec(code.replace(co_name=name), scope)
+        places = [each.where for each in scope["found"].statements]
+        assert places == ["In[1], line 1", "In[2], line 1", "In[2], line 2"]
 
 
 def test_what_cannot_be_read_is_none():

@@ -11,6 +11,7 @@ import ipywidgets
 import pytest
 import torch
 from comm.base_comm import BaseComm
+from IPython.core.formatters import DisplayFormatter
 from jupyter_client.manager import start_new_kernel
 from traitlets import TraitError
 
@@ -252,7 +253,7 @@ def test_functions_at_an_early_step_hides_later_gradients():
 
 def test_a_stored_output_is_a_picture_beside_the_live_widget(channel):
     w = av.explore(f, a=2.0, b=4.0)
-    data, _ = w._repr_mimebundle_()
+    data, _ = DisplayFormatter().format(w)
     assert data[WIDGET_VIEW]["model_id"] == w.model_id
     assert data["text/html"].startswith('<img src="data:image/svg+xml;base64,')
     assert data["text/plain"] == w.snapshot().words
