@@ -14,6 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import autograd_viz
 
@@ -80,6 +81,25 @@ def test_requirements_pin_each_dependency_within_its_range():
     allowed = ranges(*PROJECT["optional-dependencies"])
     assert REQUIREMENTS.keys() == allowed.keys()
     assert [name for name in allowed if REQUIREMENTS[name] not in allowed[name]] == []
+
+
+def test_the_lowest_versions_are_those_that_the_ranges_begin_with():
+    """So that what `make test VERSIONS=lowest` runs is what pyproject.toml allows."""
+    lowest = pins((ROOT / "tests/versions/lowest.txt").read_text(encoding="utf-8").splitlines())
+    begin = {
+        name: next(each.version for each in allowed if each.operator in (">=", "=="))
+        for name, allowed in (ranges("notebooks") | {"pillow": ranges("present")["pillow"]}).items()
+    }
+    assert {name: Version(version) for name, version in lowest.items()} == {
+        name: Version(version) for name, version in begin.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["lowest", "colab", "newest"])
+def test_other_versions_are_within_the_ranges(name):
+    lines = (ROOT / f"tests/versions/{name}.txt").read_text(encoding="utf-8").splitlines()
+    allowed = ranges(*PROJECT["optional-dependencies"])
+    assert [each for each, version in pins(lines).items() if version not in allowed[each]] == []
 
 
 def test_environment_has_what_notebooks_need_at_the_same_versions():

@@ -152,7 +152,7 @@ def in_small_stack(function, *arguments, kilobytes=256, count=1):
 '''
 
 
-def run(script: str, seconds: float = 60) -> None:
+def run(script: str, seconds: float = 600) -> None:
     """Run a script to its end; it must say "done", exit with 0 and write nothing else."""
     ran = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", PRELUDE + textwrap.dedent(script)],
