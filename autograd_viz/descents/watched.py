@@ -293,9 +293,8 @@ def _controls(
     style = {"description_width": "9em"}
     wide = ipywidgets.Layout(width="30em", max_width="100%")
     slider = ipywidgets.IntSlider(steps, 0, steps, description="step", style=style, layout=wide)
-    play = ipywidgets.Play(
-        value=steps, min=0, max=steps, interval=PACE, tooltip="play the steps", show_repeat=False
-    )
+    play = ipywidgets.Play(value=steps, min=0, max=steps, interval=PACE, show_repeat=False)
+    play.tooltip = "play the steps"  # not in the call: in ipywidgets 7 it is no trait
     # "_playing" in ipywidgets 7, which Colab has.
     play.observe(lambda change: _from_the_start(play, change), ["playing", "_playing"])
     # Between the two in the page itself, so that a step does not wait for the other's answer.

@@ -76,7 +76,7 @@ def test_a_cell_is_read_whatever_ipython_calls_it():
     for name in ("<module>", "<cell line: 1>"):
         exec(code.replace(co_name=name), scope)
         places = [each.where for each in scope["found"].statements]
-        assert places == ["In[1], line 1", "In[2], line 1", "In[2], line 2"]
+        assert places == ["In[1], line 1", "In[2], line 1"]
 
 
 def test_what_cannot_be_read_is_none():

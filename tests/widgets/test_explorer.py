@@ -6,11 +6,9 @@ import weakref
 from contextlib import contextmanager
 from typing import Any
 
-import comm
 import ipywidgets
 import pytest
 import torch
-from comm.base_comm import BaseComm
 from IPython.core.formatters import DisplayFormatter
 from jupyter_client.manager import start_new_kernel
 from traitlets import TraitError
@@ -21,6 +19,7 @@ from autograd_viz.widgets.controls import tick_of
 from autograd_viz.widgets.explorer import Explorer
 from autograd_viz.widgets.states import unnoticed
 
+comm = pytest.importorskip("comm", reason="ipykernel before 6.18 has channels of its own")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -50,7 +49,7 @@ def texts(w, state=None):
     return dict(zip(scene["keys"], (state or w.state)["texts"], strict=True))
 
 
-class Recording(BaseComm):
+class Recording(comm.base_comm.BaseComm):  # type: ignore[misc]
     """A channel to a page that keeps what is sent."""
 
     def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
