@@ -140,6 +140,15 @@ def mimebundle(shown: Drawing) -> dict[str, str]:
     }
 
 
+def live(widget: Any, picture: Drawing) -> dict[str, Any]:
+    """A widget for a notebook, and its picture for where there is no kernel.
+
+    Its class needs `_ipython_display_ = None`, since that of ipywidgets 7 leaves the picture out.
+    """
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    return {"application/vnd.jupyter.widget-view+json": view, **mimebundle(picture)}
+
+
 def save(shown: Drawing, path: str | Path) -> Path:
     """Write a picture to a file and return its path.
 

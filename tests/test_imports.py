@@ -283,7 +283,7 @@ def imports_of(path: Path, module: str) -> list[Import]:
             for target in names:
                 yield Import(module, f"{rest}.{target}".strip("."), ours=True, inside=inside)
 
-    return list(found(ast.parse(path.read_text()), False))
+    return list(found(ast.parse(path.read_text(encoding="utf-8")), False))
 
 
 MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
@@ -302,7 +302,7 @@ def test_each_module_has_its_floor():
 
 @pytest.mark.parametrize("folder", sorted(FOLDERS))
 def test_a_folder_holds_no_code_of_its_own(folder):
-    (docstring,) = ast.parse((PACKAGE / folder / "__init__.py").read_text()).body
+    (docstring,) = ast.parse((PACKAGE / folder / "__init__.py").read_text(encoding="utf-8")).body
     assert isinstance(docstring, ast.Expr)
 
 
@@ -340,7 +340,8 @@ def test_the_reader_of_imports_sees_all_kinds(tmp_path):
         "    pass\n"
         "class C:\n"
         "    def f(self):\n"
-        "        import wasmtime\n"
+        "        import wasmtime\n",
+        encoding="utf-8",
     )
     assert [(found.target, found.ours, found.inside) for found in imports_of(path, "sample")] == [
         ("typing", False, False),

@@ -85,10 +85,11 @@ class Watched(ipywidgets.VBox):  # type: ignore[misc]
     def __repr__(self) -> str:
         return f"<{walk_words.heading(self._path)}: step {self.step}>"
 
+    _ipython_display_ = None
+
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """As a widget where one can be shown, else as a picture, else in words."""
-        live = dict(super()._repr_mimebundle_(**kwargs) or {})
-        return live | show.mimebundle(self.snapshot())
+        return show.live(self, self.snapshot())
 
     def close(self) -> None:
         """Take the widget away, with its picture and its controls."""
@@ -306,9 +307,8 @@ def _controls(
     style = {"description_width": "9em"}
     wide = ipywidgets.Layout(width="30em", max_width="100%")
     slider = ipywidgets.IntSlider(steps, 0, steps, description="step", style=style, layout=wide)
-    play = ipywidgets.Play(
-        value=steps, min=0, max=steps, interval=PACE, tooltip="play the steps", show_repeat=False
-    )
+    play = ipywidgets.Play(value=steps, min=0, max=steps, interval=PACE, show_repeat=False)
+    play.tooltip = "play the steps"  # not in the call: in ipywidgets 7 it is no trait
     # "_playing" in ipywidgets 7, which Colab has.
     play.observe(lambda change: _from_the_start(play, change), ["playing", "_playing"])
     controls: dict[str, Any] = {"step": slider, "play": play}

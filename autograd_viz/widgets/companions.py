@@ -91,10 +91,11 @@ class Companion(ipywidgets.Image):  # type: ignore[misc]
             self._loop.call_soon_threadsafe(self._task.cancel)
         super().close()
 
+    _ipython_display_ = None
+
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """As a widget where one can be shown, else as a picture, else in words."""
-        live = dict(super()._repr_mimebundle_(**kwargs) or {})
-        return live | show.mimebundle(self)
+        return show.live(self, self)
 
     def _finish(self) -> None:
         """Bring the figure up to date, with all values."""

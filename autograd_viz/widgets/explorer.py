@@ -304,6 +304,8 @@ class Explorer(anywidget.AnyWidget):
         self._plots.add(plot)
         return plot
 
+    _ipython_display_ = None  # that of ipywidgets 7 leaves the picture out
+
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[Json, Json]:
         """The live widget, and the picture for where there is none."""
         data: Json = dict(show.mimebundle(self.snapshot()))

@@ -35,9 +35,9 @@ from bench.students import Student
 from tests.building import built
 
 FOLDER = hub.ROOT / "deploy" / "jupyterhub"
-README = (FOLDER / "README.md").read_text()
-TLJH = yaml.safe_load((FOLDER / "tljh.yaml").read_text())
-VALUES = yaml.safe_load((FOLDER / "values.yaml").read_text())
+README = (FOLDER / "README.md").read_text(encoding="utf-8")
+TLJH = yaml.safe_load((FOLDER / "tljh.yaml").read_text(encoding="utf-8"))
+VALUES = yaml.safe_load((FOLDER / "values.yaml").read_text(encoding="utf-8"))
 OF_HUB = (JupyterHub, Spawner, Authenticator, FirstUseAuthenticator)
 CLASSES: dict[str, type[Configurable]] = {
     one.__name__: one for one in (*OF_HUB, MappingKernelManager)
@@ -68,7 +68,7 @@ def test_jupyterhub_knows_each_setting():
     check(VALUES["hub"]["config"])
     # as Zero to JupyterHub runs it, where get_config is something else
     bare = {"c": Config()}
-    exec(hub.CLASSROOM.read_text(), bare)
+    exec(hub.CLASSROOM.read_text(encoding="utf-8"), bare)
     assert bare["c"] == classroom()
 
 
@@ -112,20 +112,20 @@ def test_jupyterhub_reads_the_limits():
 
 
 def test_the_image_has_the_versions_of_the_project():
-    dockerfile = (FOLDER / "Dockerfile").read_text()
+    dockerfile = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
     assert VALUES["singleuser"]["image"]["tag"] == autograd_viz.__version__
     assert f":{autograd_viz.__version__} ." in dockerfile
     assert "--constraint /opt/source/requirements.txt" in dockerfile
     assert '"/opt/source[notebooks]"' in dockerfile
     (python,) = re.findall(r"FROM python:([\d.]+)-slim", dockerfile)
-    assert f"python={python}" in (hub.ROOT / "environment.yml").read_text()
+    assert f"python={python}" in (hub.ROOT / "environment.yml").read_text(encoding="utf-8")
     assert f"JupyterHub {pinned('jupyterhub').split('.')[0]}." in README
 
 
 def test_the_image_asks_for_no_version_that_contradicts_another():
     """What requirements.txt pins has no second version in the Dockerfile, however it is written."""
-    dockerfile = (FOLDER / "Dockerfile").read_text()
-    lines = (hub.ROOT / "requirements.txt").read_text().splitlines()
+    dockerfile = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
+    lines = (hub.ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     pins = {
         canonicalize_name(line.partition("==")[0]): line.partition("==")[2]
         for line in lines
@@ -144,7 +144,7 @@ def test_the_image_asks_for_no_version_that_contradicts_another():
 def test_the_image_gets_nothing_but_what_the_wheel_is_built_from(tmp_path):
     lines = [
         line
-        for line in (hub.ROOT / ".dockerignore").read_text().splitlines()
+        for line in (hub.ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
         if line and not line.startswith("#")
     ]
     assert lines[0] == "*"
@@ -182,7 +182,7 @@ def test_other_log_ins_are_settings_of_their_classes():
 
 def pinned(name: str) -> str:
     """The version in requirements.txt."""
-    lines = (hub.ROOT / "requirements.txt").read_text().splitlines()
+    lines = (hub.ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     (version,) = (line.partition("==")[2] for line in lines if line.startswith(f"{name}=="))
     return version
 
@@ -261,7 +261,9 @@ def test_two_students_work_on_while_the_hub_is_killed_and_a_kernel_dies(tmp_path
         one.run("mine = 42")
         (pid,) = two.run("import os\nprint(os.getpid())")
         os.kill(int(pid["text/plain"]), signal.SIGKILL)
-        assert place.home("one").joinpath("notes.txt").read_text() == "what I learnt"
+        assert (
+            place.home("one").joinpath("notes.txt").read_text(encoding="utf-8") == "what I learnt"
+        )
         assert place.home("two").joinpath(lesson.NOTEBOOK).is_file()
         two.start_kernel()
         assert two.run("1 + 1")[0]["text/plain"] == "2"

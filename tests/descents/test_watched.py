@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import traitlets
+from IPython.core.formatters import DisplayFormatter
 from matplotlib.colors import to_rgb
 
 import autograd_viz as av
@@ -234,7 +235,7 @@ def test_light_and_dark(theme):
 def test_it_shows_itself_live_as_a_picture_and_in_words():
     w = av.descend(loss, learning_rate=0.25, steps=4, w=1.0)
     w.step = 2
-    bundle = w._repr_mimebundle_()
+    bundle, _ = DisplayFormatter().format(w)
     view = bundle["application/vnd.jupyter.widget-view+json"]
     assert view["model_id"] == w.model_id
     assert bundle["image/svg+xml"] == w.snapshot(2).svg == bytes(w._picture.value).decode()

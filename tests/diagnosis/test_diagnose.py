@@ -672,7 +672,7 @@ y = x * 2
 
 def test_a_script(tmp_path):
     path = tmp_path / "script.py"
-    path.write_text(SCRIPT)
+    path.write_text(SCRIPT, encoding="utf-8")
     reason = runpy.run_path(str(path))["reason"]
     assert reason.cause == "detached"
     assert "line 4: `y = x.detach() * 2`" in reason.text
@@ -680,7 +680,7 @@ def test_a_script(tmp_path):
 
 def test_a_script_that_has_changed_since_is_not_read(tmp_path):
     path = tmp_path / "script.py"
-    path.write_text("import torch\n" + SCRIPT)
+    path.write_text("import torch\n" + SCRIPT, encoding="utf-8")
     code = compile(SCRIPT, str(path), "exec")
     scope: dict[str, Reason] = {}
     exec(code, scope)

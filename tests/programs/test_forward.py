@@ -611,13 +611,13 @@ def test_a_module_and_what_it_holds():
 
 def test_a_changed_file_does_not_lie(tmp_path):
     path = tmp_path / "edited_later.py"
-    path.write_text("def f(x):\n    y = x * 2\n    return y\n")
+    path.write_text("def f(x):\n    y = x * 2\n    return y\n", encoding="utf-8")
     spec = importlib.util.spec_from_file_location("edited_later", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    path.write_text("def f(x):\n    y = x * 3\n    return y\n")
+    path.write_text("def f(x):\n    y = x * 3\n    return y\n", encoding="utf-8")
     linecache.checkcache(str(path))
     program = av.program(module.f, x=1.0)
     assert program.statements == ()
@@ -635,7 +635,7 @@ def long_module(tmp_path):
     head = ["import torch", "def long(x):", "    y0 = x * 1.5"]
     text = "\n".join([*head, *lines, "    return y999\n"])
     path = tmp_path / "long_program.py"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     spec = importlib.util.spec_from_file_location("long_program", path)
     assert spec is not None
     assert spec.loader is not None

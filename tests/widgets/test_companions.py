@@ -17,6 +17,7 @@ import matplotlib
 import pytest
 import torch
 import traitlets
+from IPython.core.formatters import DisplayFormatter
 from matplotlib.colors import to_rgb
 
 import autograd_viz as av
@@ -124,7 +125,7 @@ def test_it_says_what_it_shows():
 def test_it_shows_itself_live_as_a_picture_and_in_words(plot):
     names = ("a",) if plot == "tangent" else ("a", "b")
     shown = getattr(companions, f"{plot}_plot")(followed(), *names)
-    bundle = shown._repr_mimebundle_()
+    bundle, _ = DisplayFormatter().format(shown)
     view = bundle["application/vnd.jupyter.widget-view+json"]
     assert view["model_id"] == shown.model_id
     assert bundle["text/plain"] == shown.words
