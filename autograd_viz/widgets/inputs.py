@@ -296,4 +296,4 @@ def _is(meant: object, wanted: object) -> bool:
 
 def _short(value: Any) -> Any:
     """A float32 as its shortest decimal: 0.1 instead of 0.10000000149."""
-    return float(f"{value:.7g}") if isinstance(value, float) else value
+    return float(text.as_written(value)) if isinstance(value, float) else value
