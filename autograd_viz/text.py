@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import unicodedata
 from collections.abc import Sequence
@@ -23,7 +22,8 @@ def number(value: complex) -> str:
     """A value with four significant digits or more, so within 5e-4 of it, in parts of the value.
 
     From 0.1 up to 1e5 with four decimals, as PyTorch prints, beyond with four digits. What is
-    shorter is the number itself, in float64 or float32: 2.00001 is `2.0000`, and 2.5 is `2.5`.
+    shorter is the number itself to all seven digits of float32: 2.5 is `2.5`, but 2.50001 is
+    `2.5000`; and what reads as a whole number is one.
 
     >>> number(10.656171), number(2.5), number(2.0), number(2.00001), number(0.03125)
     ('10.6562', '2.5', '2', '2.0000', '0.03125')
@@ -61,7 +61,8 @@ def _trimmed(shown: str, value: float) -> str:
     digits, e, exponent = shown.partition("e")
     short = f"{digits.rstrip('0').removesuffix('.')}{e}{exponent}"
     named = float(short)
-    return short if value in (named, ctypes.c_float(named).value) else shown
+    whole = not e and "." not in short
+    return short if named == (value if whole else float(as_written(value))) else shown
 
 
 def as_written(value: float) -> str:
