@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -219,6 +220,27 @@ def clean(name: str, longest: int = LONGEST) -> str:
         return line
     tail = longest // 3
     return f"{line[: longest - tail - 1]}…{line[-tail:]}"
+
+
+def apart(names: Sequence[str], longest: int) -> list[str]:
+    """Names as short as `clean` makes them, or else as long as it takes to tell them apart.
+
+    Where some look alike, what all long ones begin with is left out first.
+
+    >>> apart(["head.weight", "layers.0.query.weight", "layers.0.paths.weight"], 15)
+    ['head.weight', '…query.weight', '…paths.weight']
+    """
+    names = [clean(name, max(len(name), 1)) for name in names]
+    long = [name for name in names if len(name) > longest]
+    begin = os.path.commonprefix(long).rpartition(".")[0] + "."
+    without = [f"…{name.removeprefix(begin)}" if name in long else name for name in names]
+    for length in (longest, *range(longest, max(map(len, names), default=0) + 1)):
+        shown = [clean(name, length) for name in names]
+        if len({*shown}) == len({*names}):
+            return shown
+        if len(begin) > 1:
+            names, begin = without, ""
+    return names
 
 
 def joined(items: Sequence[str], separator: str = ", ", most: int = 6) -> str:
