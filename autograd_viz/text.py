@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 import unicodedata
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -232,13 +232,14 @@ def apart(names: Sequence[str], longest: int) -> list[str]:
     """
     names = [clean(name, max(len(name), 1)) for name in names]
     long = [name for name in names if len(name) > longest]
-    begin = os.path.commonprefix(long).rpartition(".")[0] + "."
+    columns = zip(*(name.split(".")[:-1] for name in long), strict=False)
+    begin = "".join(f"{each[0]}." for each in takewhile(lambda each: len({*each}) == 1, columns))
     without = [f"…{name.removeprefix(begin)}" if name in long else name for name in names]
     for length in (longest, *range(longest, max(map(len, names), default=0) + 1)):
         shown = [clean(name, length) for name in names]
         if len({*shown}) == len({*names}):
             return shown
-        if len(begin) > 1:
+        if begin:
             names, begin = without, ""
     return names
 
