@@ -45,3 +45,18 @@ class EngineNotFoundError(LayoutError):
 
 class LayoutTooLargeError(LayoutError):
     """The layout would take too long."""
+
+
+def told(error: Exception, more: str) -> None:
+    """Put a sentence below an error's own message, where there is one, and else in a note.
+
+    >>> error = ValueError("no.")
+    >>> told(error, "Type yes.")
+    >>> print(error)
+    no.
+    Type yes.
+    """
+    if len(error.args) == 1 and isinstance(error.args[0], str):
+        error.args = (f"{error.args[0]}\n{more}",)
+    else:
+        error.add_note(more)

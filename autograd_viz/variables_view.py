@@ -129,8 +129,9 @@ class _Drawing:
         if self.shown.focus:
             return f"Details for {text.clean(self.shown.focus)}"
         outputs = range(len(self.shown.graph.outputs))
-        names = [notation.output_name(self.shown, number) for number in outputs]
-        return _TITLES[self.view].format(name=text.joined(names, most=MOST_OUTPUTS))
+        names = [notation.output_name(self.shown, number) or "the result" for number in outputs]
+        told = text.joined([*dict.fromkeys(names)], most=MOST_OUTPUTS)
+        return _TITLES[self.view].format(name=told)
 
     def picture(self, frame: int, style: Style | None, whole: bool = False) -> Picture:
         """One frame; as a `whole` the last one, without what is said about a single step."""
