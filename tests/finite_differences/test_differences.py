@@ -69,7 +69,7 @@ def test_the_table_in_words():
         "J as b moves by 0.001",
         "variable  before  after   change  change / step",
         "a         5       5       0       0",
-        "b         3       3.001   +0.001  0.9999",
+        "b         3       3.001   +0.0009999  0.9999",
         "c         2       2       0       0",
         "u         6       6.002   +0.002  1.9999",
         "v         11      11.002  +0.002  1.9999",
