@@ -113,7 +113,7 @@ def test_it_says_what_it_shows():
         "Tangent of e along a, at b = 4",
         "a = 2: e = 12, slope = ∂e/∂a = 10.6562",
         "a       e",
-        "0.5  -9",
+        "0.5     -9",
     ]
     assert plot.words.splitlines()[-1].split() == ["8", "72"]
     assert str(plot) == plot.words
