@@ -34,7 +34,8 @@ _TIMES_ITALIC = {
 # How far italic letters lean out of their width, by the same metrics, in thousandths of an em; f, V
 # and W as in Libertinus, in which files are written.
 _LEANING = {
-    22: "CE", 27: "d", 34: "F", 39: "M", 44: "HJUX", 50: "IZ", 60: "KN", 77: "TY", 150: "VW", 220: "f",
+    22: "CE", 27: "d", 34: "F", 39: "M", 44: "HJUX", 50: "IZ", 60: "KN", 77: "TY", 150: "VW",
+    220: "f",
 }  # fmt: skip
 _LEANS = {char: over for over, chars in _LEANING.items() for char in chars}
 _WIDTHS = {

@@ -129,9 +129,10 @@ class _Drawing:
         if self.shown.focus:
             return f"Details for {text.clean(self.shown.focus)}"
         outputs = range(len(self.shown.graph.outputs))
-        names = [notation.output_name(self.shown, number) or "the result" for number in outputs]
-        told = text.joined([*dict.fromkeys(names)], most=MOST_OUTPUTS)
-        return _TITLES[self.view].format(name=told)
+        names = [notation.output_name(self.shown, number) for number in outputs]
+        if not names:  # no function of the graph computes a result that needs no gradient
+            names = [text.clean(self.shown.nodes[-1].name or "the result")]
+        return _TITLES[self.view].format(name=text.joined(names, most=MOST_OUTPUTS))
 
     def picture(self, frame: int, style: Style | None, whole: bool = False) -> Picture:
         """One frame; as a `whole` the last one, without what is said about a single step."""

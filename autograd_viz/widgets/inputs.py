@@ -88,8 +88,7 @@ def _as_made(parameter: _Parameter, spec: object, control: Control) -> str:
     else:
         said = f"a slider of {shown}, and {called} gets a tensor with one number"
         if isinstance(spec, int):
-            line = parameter.line(f"ipywidgets.fixed({spec})")
-            said += f" (for a whole number write {name}: int in its head, or type {line})"
+            said += f" (for a whole number write {name}: int where {called} begins)"
     return said
 
 

@@ -15,7 +15,7 @@ from tests.descents.test_walks import bowl, mean_squared_error, parabola, walked
 @pytest.mark.parametrize(
     ("rate", "said"),
     [
-        (0.1, r"The loss falls at every step, from 1 to 1\.329e-04\."),
+        (0.1, r"The loss falls at every step, from 1 to 0\.0001329\."),
         (0.5, r"The loss falls from 1 to 0\."),
         (0.7, r"The loss falls .*; w jumps from side to side and closes in\."),
         (0.95, r"The loss falls .*; w jumps from side to side and closes in\."),

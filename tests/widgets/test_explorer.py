@@ -544,9 +544,10 @@ def test_an_error_says_what_became_of_the_inputs_and_what_to_type():
     assert str(slider.value).endswith(
         "\nav.explore() made a slider of a=2.0, and powers gets a tensor with one number; "
         "a slider of n=3, and powers gets a tensor with one number (for a whole number write "
-        "n: int in its head, or type av.explore(powers, n=ipywidgets.fixed(3)))."
+        "n: int where powers begins)."
     )
-    assert av.explore(powers, a=2.0, n=ipywidgets.fixed(3)).inputs == {"a": 2.0}
+    powers.__annotations__["n"] = int
+    assert av.explore(powers, a=2.0, n=3).inputs == {"a": 2.0, "n": 3}
 
 
 @pytest.mark.parametrize(
