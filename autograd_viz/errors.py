@@ -60,3 +60,18 @@ class NotSavedError(AutogradVizError, OSError):
 
 class NoFolderError(NotSavedError, FileNotFoundError):
     """The folder in which a file is to be written is not there."""
+
+
+def told(error: Exception, more: str) -> None:
+    """Put a sentence below an error's own message, where there is one, and else in a note.
+
+    >>> error = ValueError("no.")
+    >>> told(error, "Type yes.")
+    >>> print(error)
+    no.
+    Type yes.
+    """
+    if len(error.args) == 1 and isinstance(error.args[0], str):
+        error.args = (f"{error.args[0]}\n{more}",)
+    else:
+        error.add_note(more)

@@ -25,7 +25,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from autograd_viz.picture import Drawing
-from autograd_viz.text import legal
+from autograd_viz.text import as_written, legal
 
 Theme = Literal["auto", "light", "dark"]
 THEMES = ("auto", "light", "dark")
@@ -216,7 +216,7 @@ def contour_lines(
         shades = colormaps["viridis"](np.linspace(*_SHADES[theme], len(levels)))
         lines = axes.contour(xs, ys, np.ma.array(array, mask=~finite), levels=levels,
                              colors=list(map(tuple, shades)), linewidths=2.5)  # fmt: skip
-        for label in axes.clabel(lines, fontsize=14, fmt="%g", colors=colours["ink"]):
+        for label in axes.clabel(lines, fontsize=14, fmt=as_written, colors=colours["ink"]):
             edge = patheffects.withStroke(linewidth=4, foreground=colours["paper"])
             label.set_path_effects([edge])
     width, height = xs[-1] - xs[0], ys[-1] - ys[0]

@@ -29,6 +29,7 @@ from autograd_viz.typeset import (
     Size,
     Sup,
     glyphs,
+    lean,
     measure,
     width,
 )
@@ -509,7 +510,8 @@ def _lines(
 
 def _text(line: Line, x: float, y: float, size: float, name: str = "") -> Iterator[str]:
     """A line from x on, with its baseline at y."""
-    for part in line:
+    for before, part in zip((None, *line), line, strict=False):
+        x += lean(before, part, size)
         if isinstance(part, Frac):
             yield from _fraction(part, x, y, size)
         elif isinstance(part, Sup):

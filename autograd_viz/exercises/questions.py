@@ -27,7 +27,7 @@ from autograd_viz.exercises.answers import (
     shown,
     what_it_tells,
 )
-from autograd_viz.text import number
+from autograd_viz.text import as_written, number
 
 ROUNDING = 0.005  # relative; "0.36" is right where 0.3607 is
 EXACT = 1e-6  # relative; of formulas and functions
@@ -150,7 +150,7 @@ class Derivative(Question):
             tolerance = ROUNDING if constant and self.at else EXACT
             if _close(found, wanted, tolerance):
                 continue
-            where = ", ".join(f"{name} = {at[name]:g}" for name in self.inputs)
+            where = ", ".join(f"{name} = {as_written(at[name])}" for name in self.inputs)
             if constant and self.at:  # the true value would be the answer
                 text = f"{number(found)} is not it (at {where})."
             else:

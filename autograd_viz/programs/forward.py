@@ -276,7 +276,7 @@ def _run_anew(function: Function, given: Mapping[str, Any], paths: _Paths) -> Pr
     """Run and look at each statement."""
     inputs, outputs, run, found = _run(function, given, lines=True)
     run.outside = outside_of(function.inner)
-    read, walk = outline(run, found, function.source)
+    read, walk = outline(run, found, function.source, function.result)
     paths.add(found, read)
     copies = values_of(found, read.copied)
     graph = read.graph(walk, copies)

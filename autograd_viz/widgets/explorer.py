@@ -14,6 +14,7 @@ from traitlets import TraitError
 
 from autograd_viz import decks, files, functions_view, show
 from autograd_viz.backward import recorded_from
+from autograd_viz.errors import told
 from autograd_viz.networks.folding import Folded
 from autograd_viz.picture import MOST_FRAMES, Picture, strip
 from autograd_viz.programs.forward import Program
@@ -23,7 +24,7 @@ from autograd_viz.widgets.closing import made_for
 from autograd_viz.widgets.controls import beginning, checked, tick_of
 from autograd_viz.widgets.folded_page import packed_folded
 from autograd_viz.widgets.folded_states import FoldedStates
-from autograd_viz.widgets.inputs import controls, fixed
+from autograd_viz.widgets.inputs import as_made, controls, fixed
 from autograd_viz.widgets.linking import Links
 from autograd_viz.widgets.packing import packed
 from autograd_viz.widgets.prefill import Prefill
@@ -71,7 +72,14 @@ def explore(f: Callable[..., Any], /, **inputs: Any) -> Explorer:
     >>> print(w.snapshot().words.splitlines()[0])
     Backward pass, step 7 of 7 at a = 2, b = 4
     """
-    return Explorer(States(f, controls(f, inputs), fixed(inputs)))
+    made = controls(f, inputs)
+    try:
+        states = States(f, made, fixed(inputs))
+    except Exception as error:
+        if made:
+            told(error, as_made(f, inputs, made))
+        raise
+    return Explorer(states)
 
 
 def step(

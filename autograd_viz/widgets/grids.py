@@ -99,8 +99,8 @@ def axis_of(program: Program, given: object, low: float | None, high: float | No
         low, high = at - max(2.0, abs(at)), at + max(2.0, abs(at))
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(
-            f"the interval of {given} is from {low:g} to {high:g}; give two numbers, the smaller "
-            f"one first: interval=(0.5, 8.0)"
+            f"the interval of {given} is from {text.as_written(low)} to {text.as_written(high)}; "
+            f"give two numbers, the smaller one first: interval=(0.5, 8.0)"
         )
     return Axis(name, element, float(low), float(high))
 

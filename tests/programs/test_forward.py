@@ -4,6 +4,7 @@ import importlib.util
 import linecache
 import math
 import time
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -654,3 +655,23 @@ def test_a_thousand_statements(long_module):
     assert program.statements[500].names == ("y500",)
     assert program.outputs[0].item() == pytest.approx(long_module.long(torch.tensor(0.5)).item())
     assert min(seconds) < 0.6  # 0.2 s on an idle machine; see `make bench`
+
+
+def test_the_result_of_an_object_is_called_by_the_object():
+    class Twice(torch.nn.Module):
+        def forward(self, a):
+            return a * 2
+
+    class Thrice:
+        def __call__(self, a):
+            return a * 3
+
+        def scaled(self, a):
+            return a * 4
+
+    def root(f):
+        return av.program(f, a=2.0).variables().root.title
+
+    assert root(Twice()) == root(Twice().forward) == root(partial(Twice())) == "Twice"
+    assert root(Thrice()) == "Thrice"
+    assert root(Thrice().scaled) == "scaled"
