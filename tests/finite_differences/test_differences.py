@@ -375,7 +375,7 @@ def test_what_moves_is_lit():
     arrows = {(titles[a.source], titles[a.target]) for a in picture.arrows if "lit" in a.marks}
     assert arrows == {("b", "u"), ("u", "v"), ("v", "J")}
     boxes = {titles[box.id]: [plain(line) for line in box.lower or ()] for box in picture.boxes}
-    assert boxes["J"] == ["J = 33 → 33.006", "ΔJ = 0.006"]
+    assert boxes["J"] == ["J = 33 → 33.006", "ΔJ = 0.006001"]
     assert boxes["a"] == ["a = 5"]
     assert [plain(line) for line in picture.formulas] == [
         "ΔJ/Δb = 0.0060005/0.001 = 6.0005",
@@ -420,4 +420,4 @@ def test_modules_and_methods_and_partial_functions():
 
 
 def test_repr_is_short():
-    assert repr(of_lecture("b")) == "<Nudge of b by 0.001: J by 0.006>"
+    assert repr(of_lecture("b")) == "<Nudge of b by 0.001: J by 0.006001>"
