@@ -112,7 +112,9 @@ def test_a_number_keeps_four_digits_and_stays_short():
         shown = text.number(value)
         assert is_near(shown, value), (value, shown)
         assert len(shown) <= 11, (value, shown)
-        digits = re.fullmatch(r"-?0?\.?0*([\d.]*)(e.*)?", shown)[1].replace(".", "")
+        parts = re.fullmatch(r"-?0?\.?0*([\d.]*)(e.*)?", shown)
+        assert parts is not None
+        digits = parts[1].replace(".", "")
         if len(digits) < 4:  # what is short is the number itself
             assert float(shown) == (
                 int(value) if shown.lstrip("-").isdecimal() else float(f"{value:.6e}")

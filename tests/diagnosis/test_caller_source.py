@@ -2,6 +2,7 @@
 
 import linecache
 import sys
+from typing import Any
 
 import torch
 
@@ -72,7 +73,7 @@ def test_a_cell_is_read_whatever_ipython_calls_it():
     cell = "z = y\nfound = why(z)\n"
     linecache.cache["<a cell>"] = (len(cell), None, cell.splitlines(keepends=True), "<a cell>")
     code = compile(cell, "<a cell>", "exec")
-    scope = {"why": why, "y": 1, "get_ipython": None, "In": ["", "y = 1", cell]}
+    scope: dict[str, Any] = {"why": why, "y": 1, "get_ipython": None, "In": ["", "y = 1", cell]}
     for name in ("<module>", "<cell line: 1>"):
         exec(code.replace(co_name=name), scope)
         places = [each.where for each in scope["found"].statements]

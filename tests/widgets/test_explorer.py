@@ -21,7 +21,7 @@ from autograd_viz.widgets.controls import tick_of
 from autograd_viz.widgets.explorer import Explorer
 from autograd_viz.widgets.states import unnoticed
 
-comm = pytest.importorskip("comm", reason="ipykernel before 6.18 has channels of its own")
+comm: Any = pytest.importorskip("comm", reason="ipykernel before 6.18 has channels of its own")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
