@@ -298,7 +298,7 @@ def _inputs(
         earlier = [place for place in places if found.born[place] < (number, True)]
         if not earlier:
             return Operand(None, None)
-        return Operand(names.values[earlier[-1]].title, found.moments[earlier[-1]].copy)
+        return Operand(names.values[earlier[-1]].title, found.moments[earlier[-1]].value)
 
     for number, call in enumerate(run.calls):
         for slot in (node_of.get(place) for place in found.results[number]):
