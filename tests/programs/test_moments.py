@@ -197,6 +197,17 @@ def test_a_change_through_an_alias_is_of_the_name_that_still_means_it():
     assert row.values[0].tolist() == [2, 2]
 
 
+def test_what_no_name_means_any_more_is_no_version_of_its_name():
+    def f(x):
+        y = x.detach() * 2
+        z = y.view(2)
+        y = y * x
+        z[0] = 2.0
+        return (y + z).sum()
+
+    assert av.program(f, x=[3.0, 1.0]).statements[3].names == ("z₂",)
+
+
 @pytest.mark.parametrize("inplace", [False, True])
 @pytest.mark.parametrize("call", [F.relu, F.hardtanh, F.elu])
 def test_a_keyword_says_whether_a_call_changes_its_input(call, inplace):
