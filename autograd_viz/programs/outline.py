@@ -36,6 +36,7 @@ class Written(NamedTuple):
     names: tuple[str, ...]
     values: tuple[tuple[int | None, Any], ...]  # a tensor's number, or a value itself
     operations: tuple[str, ...]
+    told: tuple[str, ...]  # the names told apart: `a = b₁` where a means what the picture calls b₁
 
 
 @dataclass(eq=False)
@@ -327,10 +328,16 @@ def _statements(
         if call.changes or tensors_in(call.result):
             operations[position].append(call.name.strip("_"))
     bound: dict[int, dict[str, tuple[int | None, Any]]] = defaultdict(dict)
+    told: dict[int, dict[str, str]] = defaultdict(dict)
+    meanings: dict[str, set[int]] = defaultdict(set)
+    for _, name, value, thing in names.results:
+        meanings[name].add(id(thing if value is None else value))
     for position, name, value, thing in names.results:
         if value is not None:
             title = value.title if value.name == name else None  # an alias has a name of its own
             bound[position].setdefault(title or name, (value.place, value.number))
+            if title is None and value.title and len(meanings[name]) > 1:
+                told[position][name] = f"{name} = {value.title}"
         else:
             plain = thing if type(thing) in (bool, str, *NUMBERS) else None
             bound[position][name] = (None, plain)
@@ -347,6 +354,7 @@ def _statements(
                 tuple(values),
                 kept,
                 tuple(operations[number]),
+                tuple(told[number].get(name, name) for name in values),
             )
         )
     return tuple(written)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ from autograd_viz.programs.moments import (
     tensors_in,
 )
 from autograd_viz.programs.sources import Source
-from autograd_viz.programs.statements import Binding, SourceStatement
+from autograd_viz.programs.statements import Binding, SourceStatement, captures_of
 
 PLAIN_OR_TENSOR = PLAIN | {Tensor}
 _TORCH = os.path.dirname(torch.__file__)
@@ -313,9 +314,12 @@ class _Statements:
             if len(self.run.calls) == self.run.visits[-1].calls:
                 self.run.visits.pop()  # the loop is over
             return
-        values = frame.f_locals if statement.bindings else {}
-        self.mode.note_writes(self.first, [values.get(each.name) for each in statement.bindings])
-        for binding in statement.bindings:
+        bindings = statement.bindings
+        if following is not None and isinstance(statement.node, ast.Match):
+            bindings += tuple(captures_of(statement.node, following.node))
+        values = frame.f_locals if bindings else {}
+        self.mode.note_writes(self.first, [values.get(each.name) for each in bindings])
+        for binding in bindings:
             if binding.name in values and binding.name != "_":  # which names nothing
                 self.run.bound.append(
                     Bound(
