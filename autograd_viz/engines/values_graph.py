@@ -99,7 +99,7 @@ def captured(
         if math.prod(nodes[number].shape or ()) <= SMALL
     }
     starts = tuple(Slot(place[id(value)], 0) for value in outputs)
-    doubts = ()
+    doubts: tuple[str, ...] = ()
     if len(values) <= SMALL_GRAPH:
         doubts = _doubts(
             [(node, inputs[id(x)]) for node, x in zip(nodes, values, strict=True)], kept

@@ -222,12 +222,22 @@ def test_a_keyword_says_whether_a_call_changes_its_input(call, inplace):
 WRITERS = [
     *(torch.Tensor.add_, torch.Tensor.__setitem__, torch.Tensor.__iadd__, torch.Tensor.numpy),
     *(torch._foreach_mul_, torch.Tensor.backward, F.batch_norm, torch.batch_norm, F.instance_norm),
-    *(torch.as_tensor, torch.from_dlpack, torch.ops.aten.mul_.Tensor, torch.Tensor.data.__set__),
+    *(
+        torch.as_tensor,
+        torch.utils.dlpack.from_dlpack,
+        torch.ops.aten.mul_.Tensor,
+        vars(torch._C.TensorBase)["data"].__set__,
+    ),
     *(torch.Tensor.untyped_storage, torch.nn.init.normal_, torch.rrelu_, lambda t: t),
 ]
 READERS = [
     *(torch.add, torch.Tensor.mul, torch.log2, torch.sin, torch.stack, F.relu, F.mse_loss),
-    *(F.cross_entropy, F.linear, torch.Tensor.__getitem__, torch.Tensor.data.__get__),
+    *(
+        F.cross_entropy,
+        F.linear,
+        torch.Tensor.__getitem__,
+        vars(torch._C.TensorBase)["data"].__get__,
+    ),
     *(torch.Tensor.__rsub__, torch.Tensor.pow, torch.Tensor.detach, torch.layer_norm, torch.rand),
 ]
 
