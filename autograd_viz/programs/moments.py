@@ -72,6 +72,7 @@ class Moments:
     def __init__(self) -> None:
         self.is_calm = True  # nothing so far could have changed a tensor
         self.seen: dict[int, int] = {}  # while it is calm: id of a tensor -> its version
+        self._alive: list[Tensor] = []  # so that no other tensor gets the same id
         self._now: dict[int, Moment] = {}  # by id of the tensor, which the moment keeps alive
         self._memory: dict[int, int] = {}  # id of a tensor -> of its memory
         self._lookers: dict[int, dict[int, Tensor]] = {}  # on each memory, by id
@@ -85,6 +86,7 @@ class Moments:
             for each in tensors_in(value):
                 if id(each) not in self.seen:
                     self.seen[id(each)] = _version(each)
+                    self._alive.append(each)
                     self.is_calm = self.is_calm and not _memory(each)[1]
 
     def wake(self) -> None:

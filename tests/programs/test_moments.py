@@ -6,6 +6,7 @@ each of them.
 
 import linecache
 import re
+import weakref
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autograd_viz as av
-from autograd_viz.programs.moments import may_write
+from autograd_viz.programs.moments import Moments, may_write
 
 NAMES = ("x", "y", "z", "u", "v", "n")
 INDEX = "₀₁₂₃₄₅₆₇₈₉"
@@ -217,6 +218,14 @@ def test_a_keyword_says_whether_a_call_changes_its_input(call, inplace):
         return (y + z).sum()
 
     assert av.program(f, x=[-3.0, 1.0]).statements[0].values[0].tolist() == [-6, 2]
+
+
+def test_no_other_tensor_can_be_taken_for_one_that_was_noted():
+    moments, noted = Moments(), torch.ones(1)
+    alive = weakref.ref(noted)
+    moments.note(noted)
+    del noted
+    assert alive() is not None
 
 
 WRITERS = [
