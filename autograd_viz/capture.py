@@ -19,7 +19,7 @@ from autograd_viz.errors import NoGraphError, NotATensorError
 from autograd_viz.model import Graph, Slot
 from autograd_viz.networks import calls
 from autograd_viz.nodes import SMALL_GRAPH, Edges, Nodes
-from autograd_viz.saved import Saved, changed_since, is_small, recovered, saved_by
+from autograd_viz.saved import Saved, changed_since, is_small, not_as_computed, recovered, saved_by
 from autograd_viz.walk import Walk, garbage_collection_paused, walk_from
 
 if TYPE_CHECKING:
@@ -100,6 +100,9 @@ def capture(
         held = _named(naming.of_caller(frame), walk, tensors)
         changed = _changed(walk, tensors) if small else frozenset()
         values = _values(walk, saved, tensors, changed)
+        if small:
+            changed |= _contradicted(walk, values, tensors)
+            values = {slot: value for slot, value in values.items() if slot not in changed}
 
     def labels() -> dict[Slot, str]:
         return {**held, **mapped, **_named(naming.parameters(module), walk, {}), **given}
@@ -187,6 +190,24 @@ def _changed(walk: Walk, named: Mapping[Slot, Tensor]) -> frozenset[Slot]:
         if not tensor.is_inference() and tensor._version
     ]
     return changed_since(walk, suspects) if suspects else frozenset()
+
+
+def _contradicted(
+    walk: Walk, values: Mapping[Slot, Tensor], named: Mapping[Slot, Tensor]
+) -> frozenset[Slot]:
+    """Which values cannot be those that took part, since others do not follow from them.
+
+    Those that PyTorch knows as changed; through `.data` it does not see it, so that then none of
+    the values is certain.
+    """
+    leaves = {Slot(position, 0): leaf for position, leaf in walk.leaves.items()}
+    held = {**named, **leaves}
+    found: set[Slot] = set()
+    with torch.no_grad():
+        for result, *terms in not_as_computed(walk, values):
+            counted = [slot for slot in terms if slot in held and held[slot]._version]
+            found.update(counted or (slot for slot in (result, *terms) if slot in held))
+    return frozenset(found)
 
 
 def _values(

@@ -158,6 +158,7 @@ class Graph(Shown):
     )  # copies, of the named tensors and of the leaves
     modules: Modules | None = field(default=None, compare=False)  # by which it can be folded
     changed: frozenset[Slot] = frozenset()  # tensors changed in place after they took part
+    doubts: tuple[str, ...] = ()  # what is said of values that do not follow from one another
 
     def __repr__(self) -> str:
         return f"<Graph of {len(self.nodes):,} nodes>"

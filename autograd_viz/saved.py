@@ -142,6 +142,27 @@ def changed_since(walk: Walk, suspects: Iterable[Slot]) -> frozenset[Slot]:
     return frozenset(slot for slot in suspects if slot in changed or (changed and slot not in same))
 
 
+def not_as_computed(walk: Walk, values: Mapping[Slot, Tensor]) -> Iterator[tuple[Slot, ...]]:
+    """Sums and differences that the values of their terms do not give: first the sum's place.
+
+    These operations save nothing by which PyTorch could tell that a term was changed since.
+    """
+    for position, function in enumerate(walk.functions):
+        kind = function.name().rstrip("0123456789")
+        if kind not in ("AddBackward", "SubBackward") or Slot(position, 0) not in values:
+            continue
+        terms = [Slot(walk.index[n], nr) for n, nr in walk.nexts[position] if n is not None]
+        if len(terms) != 2 or not all(term in values for term in terms):
+            continue
+        result, one, other = (values[slot] for slot in (Slot(position, 0), *terms))
+        if one.device != other.device or result.device != one.device:
+            continue
+        combine = torch.add if kind == "AddBackward" else torch.sub
+        found = combine(one, other, alpha=function._saved_alpha)  # type: ignore[attr-defined]
+        if not torch.equal(torch.nan_to_num(found), torch.nan_to_num(result)):
+            yield (Slot(position, 0), *terms)
+
+
 def _under_views(walk: Walk, position: int, name: str) -> Iterator[Slot]:
     """Where in the graph a saved tensor is, and what it is a view of."""
     if name == "result":

@@ -148,11 +148,12 @@ def operations(graph: Graph) -> tuple[tuple[int, str], ...]:
 
 
 def unknown_values(graph: Graph) -> tuple[str, ...]:
-    """What is not known of a graph's values, as a sentence; none if nothing was changed since."""
+    """What is not known of a graph's values, in sentences; none if nothing was changed since."""
     outputs = (graph.nodes[slot.node].outputs[slot.output_nr] for slot in sorted(graph.changed))
     names = dict.fromkeys(clean(output.label or "a leaf") for output in outputs)
     what = joined(list(names))
-    return (f"Not known, since changed in place after it took part: {what}.",) if names else ()
+    said = f"Not known, since changed in place after it took part: {what}."
+    return (said, *graph.doubts) if names else graph.doubts
 
 
 def details(variables: Variables, name: str) -> Variables:

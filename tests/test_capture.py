@@ -609,3 +609,25 @@ def test_a_value_that_changed_after_it_took_part_is_not_shown():
     said = "Not known, since changed in place after it took part: w, b."
     assert said in graph.picture().words
     assert said in graph.variables().picture().words
+
+
+@pytest.mark.parametrize("way", ["counted", "data"])
+def test_a_term_that_no_longer_gives_its_sum_is_not_known(way):
+    w = torch.tensor(2.0, requires_grad=True)
+    c = torch.tensor(5.0, requires_grad=True)
+    if way == "counted":
+        with torch.no_grad():
+            w += 1  # before it takes part
+    e = w - c
+    assert {value.item() for value in av.graph(e).values.values()} == {w.item(), 5, w.item() - 5}
+    with torch.no_grad():
+        (w if way == "counted" else w.data).sub_(0.5)
+    graph = av.graph(e)
+    # Through .data PyTorch sees no change, so that each of the three may be the one.
+    assert {value.item() for value in graph.values.values()} == (
+        {5, -2} if way == "counted" else set()
+    )
+    unknown = "w" if way == "counted" else "e, w, c"
+    said = f"Not known, since changed in place after it took part: {unknown}."
+    assert said in graph.picture().words
+    assert said in av.trace(e).variables().picture().words

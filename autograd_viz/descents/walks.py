@@ -115,7 +115,11 @@ def _floats(values: Any) -> Point:
 def _slopes(
     function: Function, leaves: Mapping[str, Tensor], constants: Mapping[str, Any]
 ) -> tuple[float, tuple[Tensor, ...]]:
-    """The loss and its gradient, by one forward and one backward pass."""
+    """The loss and its gradient, by one forward and one backward pass.
+
+    The function gets copies of the leaves, so that it cannot move the point.
+    """
+    leaves = {name: leaf.detach().clone().requires_grad_() for name, leaf in leaves.items()}
     given = {name: function.argument(name, value) for name, value in constants.items()}
     result: Callable[[], Any] = function.bound({**leaves, **given})
     loss = function.outputs(result())[0]

@@ -14,9 +14,15 @@ from torch import Tensor
 from autograd_viz.engines.operations import rule
 from autograd_viz.engines.protocol import inputs_of, is_value, name_of, operation_of, value_of
 from autograd_viz.model import Edge, Graph, Node, Output, Slot
+from autograd_viz.text import clean, joined
 
 SMALL = 16  # elements; larger values are not copied
 SMALL_GRAPH = 60  # nodes; of larger graphs only named values and leaves are copied
+_COMPUTED: dict[str, Callable[..., Tensor]] = {
+    **{"Add": torch.add, "Sub": torch.sub, "Mul": torch.mul, "Div": torch.div, "Pow": torch.pow},
+    **{"Neg": torch.neg, "Exp": torch.exp, "Log": torch.log, "Tanh": torch.tanh},
+    **{"Relu": torch.relu, "Sigmoid": torch.sigmoid},
+}
 
 # Which of some objects, by id(), the caller's variables lead to, but not through one of them.
 Held = Callable[[Collection[int]], Collection[int]]
@@ -92,7 +98,13 @@ def captured(
         if len(values) <= SMALL_GRAPH or not wheres[number] or id(value) in labels
         if math.prod(nodes[number].shape or ()) <= SMALL
     }
-    graph = Graph(nodes, edges, tuple(Slot(place[id(value)], 0) for value in outputs), kept)
+    starts = tuple(Slot(place[id(value)], 0) for value in outputs)
+    doubts: tuple[str, ...] = ()
+    if len(values) <= SMALL_GRAPH:
+        doubts = _doubts(
+            [(node, inputs[id(x)]) for node, x in zip(nodes, values, strict=True)], kept
+        )
+    graph = Graph(nodes, edges, starts, kept, doubts=doubts)
     order = tuple(place[id(value)] for value in found if id(value) in place)
     return Captured(graph, tuple(values), tuple(wheres), order, tuple(found))
 
@@ -265,6 +277,37 @@ def _node(
         constants=constants,
         symbols=symbols,
         rule=f"{found.name}Backward0" if found.name else "",
+    )
+
+
+def _doubts(
+    nodes: Iterable[tuple[Node, Sequence[Any]]], kept: Mapping[Slot, Tensor]
+) -> tuple[str, ...]:
+    """What is said where the inputs, as they are now, do not give the value of an operation.
+
+    No engine counts what is changed by hand, as weights are in training, so that this is all that
+    can be known. Left out are inputs of which nobody knows which is the first.
+    """
+    found = []
+    for node, given in nodes:
+        name, held = node.rule.removesuffix("Backward0"), kept.get(Slot(node.id, 0))
+        if name not in _COMPUTED or held is None:
+            continue
+        numbers = [as_tensor(value_of(x) if is_value(x) else x, "an input") for x in given]
+        if name == "Pow" and len(numbers) == 1:
+            numbers.append(torch.tensor(node.constants["exponent"], dtype=torch.float64))
+        computed = [_COMPUTED[name](*numbers)]
+        if name in ("Sub", "Div", "Pow") and len(given) == 2:
+            computed.append(_COMPUTED[name](*reversed(numbers)))
+        same = (torch.allclose(each.to(held.dtype), held, 1e-4, 1e-6, True) for each in computed)
+        if not any(same):
+            found.append(node.outputs[0].label or f"a result of {node.name!r}")
+    if not found:
+        return ()
+    what = joined(list(dict.fromkeys(clean(each) for each in found)))
+    return (
+        f"Does not follow from the inputs as they are now: {what}. "
+        "A value was changed since, or the operation computes something else.",
     )
 
 

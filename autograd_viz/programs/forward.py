@@ -200,8 +200,8 @@ class Program(Shown):
                 CHANGED if value is None and place is not None else _value_text(value)
                 for value, (place, _) in zip(statement.values, written.values, strict=True)
             ]
-            if statement.names:
-                pairs = zip(statement.names, values, strict=True)
+            if written.told:
+                pairs = zip(written.told, values, strict=True)
                 values = [f"{name} = {value}" for name, value in pairs if value]
             rows.append([str(statement.line), text.clean(statement.source, 60), ", ".join(values)])
         if not self.statements:

@@ -36,6 +36,7 @@ class Written(NamedTuple):
     names: tuple[str, ...]
     values: tuple[tuple[int | None, Any], ...]  # a tensor's number, or a value itself
     operations: tuple[str, ...]
+    told: tuple[str, ...]  # the names told apart: `a = b₁` where a means what the picture calls b₁
 
 
 @dataclass(eq=False)
@@ -305,7 +306,7 @@ def _inputs(
         earlier = [place for place in places if found.born[place] < (number, True)]
         if not earlier:
             return Operand(None, None)
-        return Operand(names.values[earlier[-1]].title, found.moments[earlier[-1]].copy)
+        return Operand(names.values[earlier[-1]].title, found.moments[earlier[-1]].value)
 
     for number, call in enumerate(run.calls):
         for slot in (node_of.get(place) for place in found.results[number]):
@@ -334,10 +335,16 @@ def _statements(
         if call.changes or tensors_in(call.result):
             operations[position].append(call.name.strip("_"))
     bound: dict[int, dict[str, tuple[int | None, Any]]] = defaultdict(dict)
+    told: dict[int, dict[str, str]] = defaultdict(dict)
+    meanings: dict[str, set[int]] = defaultdict(set)
+    for _, name, value, thing in names.results:
+        meanings[name].add(id(thing if value is None else value))
     for position, name, value, thing in names.results:
         if value is not None:
             title = value.title if value.name == name else None  # an alias has a name of its own
             bound[position].setdefault(title or name, (value.place, value.number))
+            if title is None and value.title and len(meanings[name]) > 1:
+                told[position][name] = f"{name} = {value.title}"
         else:
             plain = thing if type(thing) in (bool, str, *NUMBERS) else None
             bound[position][name] = (None, plain)
@@ -354,6 +361,7 @@ def _statements(
                 tuple(values),
                 kept,
                 tuple(operations[number]),
+                tuple(told[number].get(name, name) for name in values),
             )
         )
     return tuple(written)

@@ -43,15 +43,15 @@ def facts(run: Run) -> Facts:
         moments.append(moment)
         born.append((call, made))
         history.setdefault(id(tensor), []).append(place)
-        signature.append((tensor.shape, tensor.dtype, tensor.requires_grad, tensor.is_leaf, made))
-        signature.append((moment.is_target, moment.is_same))
+        signature.append((tensor.shape, tensor.dtype, tensor.requires_grad, tensor.is_leaf))
+        signature.append((made, moment.is_target, moment.is_same))
         return place
 
     def known(tensor: Tensor) -> int:
         place = history[id(tensor)][-1]
-        copy = moments[place].copy
-        if not tensor.requires_grad and copy is not None and copy.numel() == 1:
-            numbers.append(_number(copy))
+        if not tensor.requires_grad and tensor.numel() == 1 and not tensor.is_meta:
+            copy = moments[place].copy
+            numbers.append(_number(tensor if copy is None else copy))
         return place
 
     for moment in run.begun:
@@ -68,7 +68,7 @@ def facts(run: Run) -> Facts:
             signature.append(tuple(call.kwargs))
             places += [known(t) for t in _inside(call.kwargs, numbers, signature)]
         operands.append(tuple(places))
-        made = tuple(add(moment, number, True) for moment in call.made)
+        made = tuple([add(moment, number, True) for moment in call.made])
         for found in _inside(call.result, numbers, signature):
             if history[id(found)][-1] not in made:
                 signature.append(history[id(found)][-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +15,18 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
 from autograd_viz.interrupts import interrupts_held
-from autograd_viz.programs.moments import Moment, Moments, tensors_in
+from autograd_viz.programs.moments import (
+    PLAIN,
+    Moment,
+    Moments,
+    asked_to_write,
+    may_write,
+    tensors_in,
+)
 from autograd_viz.programs.sources import Source
-from autograd_viz.programs.statements import Binding, SourceStatement
+from autograd_viz.programs.statements import Binding, SourceStatement, captures_of
 
+PLAIN_OR_TENSOR = PLAIN | {Tensor}
 _TORCH = os.path.dirname(torch.__file__)
 
 
@@ -30,8 +39,8 @@ class Call(NamedTuple):
     result: Any
     offset: int  # of the running instruction in the function's own code; -1: not known
     direct: bool  # made by that code itself, not by a function that it called
-    met: Sequence[Moment]  # of arguments that no call has had before
-    made: Sequence[Moment]  # of what it changed, and of its results
+    met: list[Moment]  # of arguments that no call has had before
+    made: list[Moment]  # of what it changed, and of its results
 
     @property
     def name(self) -> str:
@@ -77,10 +86,13 @@ class Run:
 class _Calls(TorchFunctionMode):
     """Sees each call of a torch function, and where in the function's own code it was made."""
 
-    def __init__(self, code: CodeType | None, calls: list[Call], moments: Moments) -> None:
+    def __init__(self, code: CodeType | None, run: Run) -> None:
         super().__init__()
-        self.code, self.calls, self.moments = code, calls, moments
+        self.code, self.run, self.calls, self.moments = code, run, run.calls, Moments()
         self.frame: FrameType | None = None
+        self.moments.note(run.given)
+        if not self.moments.is_calm:
+            self._wake()
 
     def __torch_function__(
         self,
@@ -92,35 +104,80 @@ class _Calls(TorchFunctionMode):
         kwargs = kwargs or {}
         if torch.compiler.is_compiling():  # it would compile what follows too, and cannot
             return func(*args, **kwargs)
-        offset, direct = self._position(sys._getframe(1))
-        moments = self.moments
-        taken = tensors_in(args)
-        if kwargs:
-            taken += tensors_in(kwargs)
-        met = moments.met(taken)
-        self._note(offset, (), moments.written(taken))
-        result = func(*args, **kwargs)
-        made = moments.made(_name_of(func, " ="), args, kwargs, taken, result)
-        self.calls.append(Call(func, args, kwargs, result, offset, direct, met, made))
-        return result
-
-    def note_writes(self, offset: int, bound: Sequence[Any] = ()) -> None:
-        """Note what others than PyTorch have written into a tensor's memory, as a call."""
-        with torch._C.DisableTorchFunction():
-            self._note(offset, self.moments.brought(bound), self.moments.written())
-
-    def _note(self, offset: int, met: Sequence[Moment], made: Sequence[Moment]) -> None:
-        if met or made:
-            self.calls.append(Call(_writes, (), {}, None, offset, False, met, made))
-
-    def _position(self, frame: FrameType | None) -> tuple[int, bool]:
-        """Where the function's own code is now, and whether it is what runs."""
+        frame: FrameType | None = sys._getframe(1)
         own = self.frame or self._own_frame(frame)
         direct = True
         while frame is not None and frame is not own:
             direct = direct and frame.f_code.co_filename.startswith(_TORCH)
             frame = frame.f_back
-        return (-1 if frame is None else frame.f_lasti), direct
+        offset = -1 if frame is None else frame.f_lasti
+        moments = self.moments
+        if moments.is_calm:
+            seen = moments.seen
+            for value in args:
+                if id(value) not in seen and type(value) not in PLAIN:
+                    moments.note(value)
+            if kwargs:
+                moments.note(kwargs)
+            if not moments.is_calm or may_write(func) or (kwargs and asked_to_write(kwargs)):
+                self._wake()
+        if moments.is_calm:
+            result = func(*args, **kwargs)
+            if type(result) is Tensor:
+                seen.setdefault(id(result), -1 if result.is_inference() else result._version)
+            elif type(result) not in PLAIN:
+                moments.note(result)
+            self.calls.append(Call(func, args, kwargs, result, offset, direct, [], []))
+            return result
+        taken = tensors_in((args, kwargs))
+        met = moments.met(taken)
+        self._note(offset, [], moments.written(taken))
+        result = func(*args, **kwargs)
+        made = moments.made(_name_of(func, " ="), args, kwargs, taken, result)
+        self.calls.append(Call(func, args, kwargs, result, offset, direct, met, made))
+        return result
+
+    def is_over(self) -> None:
+        """Find the moments that are not known yet."""
+        self.frame = None
+        if self.moments.is_calm:
+            self._settle()
+        self.run.ended = self.moments.met(self.run.result)
+
+    def _settle(self) -> None:
+        """Find the moments of the calls that were made while nothing could change."""
+        moments = self.moments
+        self.run.begun = moments.met(self.run.given)
+        new = moments.seen
+        for call in self.calls:
+            for value in call.args:
+                if id(value) in new or type(value) not in PLAIN_OR_TENSOR:
+                    call.met.extend(moments.met(value))
+            if call.kwargs:
+                call.met.extend(moments.met(call.kwargs))
+            if id(call.result) in new or type(call.result) not in PLAIN_OR_TENSOR:
+                call.made.extend(moments.met(call.result))
+
+    def _wake(self) -> None:
+        self._settle()
+        self.moments.wake()
+
+    def note_writes(self, offset: int, bound: Sequence[Any] = ()) -> None:
+        """Note what others than PyTorch have written into a tensor's memory, as a call."""
+        moments = self.moments
+        if moments.is_calm:
+            for value in bound:
+                if id(value) not in moments.seen and type(value) not in PLAIN:
+                    moments.note(value)
+            if moments.is_calm:
+                return
+            self._wake()
+        with torch._C.DisableTorchFunction():
+            self._note(offset, moments.brought(bound), moments.written())
+
+    def _note(self, offset: int, met: list[Moment], made: list[Moment]) -> None:
+        if met or made:
+            self.calls.append(Call(_writes, (), {}, None, offset, False, met, made))
 
     def _own_frame(self, frame: FrameType | None) -> FrameType | None:
         """The frame of the function itself; of a recursive one the outermost."""
@@ -152,9 +209,8 @@ def record(
     Only the frame of the code itself is traced, and only its local variables are read. The trace
     function that was there before is put back, whatever happens.
     """
-    moments = Moments()
-    run = Run(given, begun=moments.met(tensors_in(given)))
-    mode = _Calls(code, run.calls, moments)
+    run = Run(given)
+    mode = _Calls(code, run)
     tracer = None if source is None else _Statements(run, mode, source)
     previous = sys.gettrace()
     with interrupts_held() as held:
@@ -169,7 +225,7 @@ def record(
             mode.frame = None
     if tracer is not None:
         tracer.is_over()
-    run.ended = moments.met(tensors_in(run.result))
+    mode.is_over()
     return run
 
 
@@ -258,17 +314,18 @@ class _Statements:
             if len(self.run.calls) == self.run.visits[-1].calls:
                 self.run.visits.pop()  # the loop is over
             return
-        values = frame.f_locals if statement.bindings else {}
-        names = [binding.name for binding in statement.bindings]
-        self.mode.note_writes(self.first, [values.get(name) for name in names])
-        if statement.bindings:
-            for binding in statement.bindings:
-                if binding.name in values and binding.name != "_":  # which names nothing
-                    self.run.bound.append(
-                        Bound(
-                            len(self.run.visits) - 1,
-                            len(self.run.calls),
-                            binding,
-                            values[binding.name],
-                        )
+        bindings = statement.bindings
+        if following is not None and isinstance(statement.node, ast.Match):
+            bindings += tuple(captures_of(statement.node, following.node))
+        values = frame.f_locals if bindings else {}
+        self.mode.note_writes(self.first, [values.get(each.name) for each in bindings])
+        for binding in bindings:
+            if binding.name in values and binding.name != "_":  # which names nothing
+                self.run.bound.append(
+                    Bound(
+                        len(self.run.visits) - 1,
+                        len(self.run.calls),
+                        binding,
+                        values[binding.name],
                     )
+                )

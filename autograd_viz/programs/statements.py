@@ -105,6 +105,16 @@ def walruses_of(node: ast.stmt | ast.Lambda) -> Iterator[Binding]:
                 yield Binding(inner.target.id, inner.value)
 
 
+def captures_of(node: ast.AST, following: ast.AST) -> Iterator[Binding]:
+    """What a `match` binds if it goes on with a statement, which is in one of its cases."""
+    for case in node.cases if isinstance(node, ast.Match) else ():
+        if any(holds(span_of(each), span_of(following)) for each in case.body):
+            for part in ast.walk(case.pattern):
+                name = getattr(part, "name", None) or getattr(part, "rest", None)
+                if isinstance(name, str):
+                    yield Binding(name, None)
+
+
 def _unpacked(target: ast.expr, value: ast.expr | None) -> Iterator[Binding]:
     match target:
         case ast.Name(id=name):

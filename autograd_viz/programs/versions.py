@@ -203,15 +203,18 @@ class _Following:
         former = self.facts.moments[old.place or 0].function
         if former is moment.function and former is not None:
             new.unseen = old
-        new.name, new.visit = old.name, visit
-        self.named[old.name].append(new)
+        names = [name for name, value in self.current.items() if value is old]
+        if old.name in self.current and not names:
+            return  # its name means another value by now
+        name = old.name if old.name in names or not names else names[0]
+        new.name, new.visit = name, visit
+        self.named[name].append(new)
         if visit != self.changing:
             self.before, self.changing = {}, visit
-        for name, value in list(self.current.items()):
-            if value is old:
-                self.current[name] = new
-                self.before.setdefault(name, old)
-        self.results.append((visit, old.name, new, moment.tensor))
+        for each in names:
+            self.current[each] = new
+            self.before.setdefault(each, old)
+        self.results.append((visit, name, new, moment.tensor))
 
     def _expression(self, call: Call) -> ast.expr | None:
         found = self.source is not None and call.offset >= 0

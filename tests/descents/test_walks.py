@@ -175,3 +175,13 @@ def test_it_is_printed_as_a_table():
 def test_a_long_table_is_thinned():
     walk = walked(parabola, 0.1, 100, w=1.0)
     assert [line.split()[0] for line in walk.lines(40)] == ["step", "0", "40", "80", "100"]
+
+
+def test_a_function_that_changes_its_input_does_not_move_the_walk():
+    def loss(w):
+        found = (w - 2) ** 2
+        with torch.no_grad():
+            w.mul_(100)
+        return found
+
+    assert walked(loss, 0.1, 4, w=1.0) == walked(parabola, 0.1, 4, w=1.0)

@@ -199,6 +199,18 @@ def test_a_mistake_of_the_engine_is_seen_as_it_is():
     assert "∂d/∂b = a = 2" in str(shown.derivatives())
 
 
+@pytest.mark.parametrize("engine", [Value, Number])
+def test_a_value_that_was_changed_since_is_noted(engine):
+    w, x = engine(2.0), engine(3.0)
+    y = w * x
+    loss = (y + -1.0) ** 2.0 if engine is Value else y * y
+    said = "Does not follow from the inputs as they are now"
+    assert said not in av.graph(loss).picture().words
+    setattr(w, "data" if engine is Value else "value", 1.5)  # as a step of descent does
+    for picture in (av.graph(loss).picture(), av.trace(loss).variables().picture()):
+        assert f"{said}: y. A value was changed since" in picture.words
+
+
 def test_a_gradient_that_is_replaced_is_noted():
     a, b = Value(2.0), Value(4.0)
     c = a + b

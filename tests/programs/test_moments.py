@@ -6,6 +6,7 @@ each of them.
 
 import linecache
 import re
+import weakref
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autograd_viz as av
+from autograd_viz.programs.moments import Moments, may_write
 
 NAMES = ("x", "y", "z", "u", "v", "n")
 INDEX = "₀₁₂₃₄₅₆₇₈₉"
@@ -87,7 +89,6 @@ WAYS = [
     ["torch.mul(x.detach(), 5, out=y.data)"],
     ["y.data.copy_(torch.ones(3))"],
     ["y.index_put_((torch.tensor([0, 2]),), torch.tensor([8.0, 9.0]))"],
-    ["y.detach().set_(torch.ones(2))", "u = y + 1"],
     ["v = y.detach().clone()", "v.resize_(2)", "v.zero_()"],
     ["n = y.detach().numpy()", "n[0] = 9", "z = y * 3"],
     ["n = np.ones(3, dtype=np.float32)", "v = torch.from_numpy(n)", "n[0] = 9", "z = y * v"],
@@ -171,6 +172,93 @@ def test_of_a_large_value_that_changed_no_number_is_shown():
     assert program.statements[0].values == (None,)
     assert "y₁ = not known: changed since" in str(program)
     assert program.statements[1].values[0][:2].tolist() == [3, 2]
+
+
+def test_a_change_that_no_one_announced_leaves_no_number():
+    def f(x):
+        y = x * 2
+        y.detach().set_(torch.ones(2))  # which PyTorch counts, but tells no mode
+        return y.sum()
+
+    program = av.program(f, x=[1.0, 2.0, 3.0])
+    assert "y = not known: changed since" in str(program)
+    assert program.at(x=[1.0, 1.0, 1.0]).statements[0].values == (None,)
+
+
+def test_a_change_through_an_alias_is_of_the_name_that_still_means_it():
+    def f(x):
+        y = x.detach() * 2
+        z = y
+        y = y * x
+        z[0] = 2.0
+        return (y + z).sum()
+
+    row = av.program(f, x=[3.0, 1.0]).statements[3]
+    assert row.names == ("z",)
+    assert row.values[0].tolist() == [2, 2]
+
+
+def test_what_no_name_means_any_more_is_no_version_of_its_name():
+    def f(x):
+        y = x.detach() * 2
+        z = y.view(2)
+        y = y * x
+        z[0] = 2.0
+        return (y + z).sum()
+
+    assert av.program(f, x=[3.0, 1.0]).statements[3].names == ("z₂",)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("call", [F.relu, F.hardtanh, F.elu])
+def test_a_keyword_says_whether_a_call_changes_its_input(call, inplace):
+    def f(x):
+        y = x * 2
+        z = call(y.detach(), inplace=inplace)
+        return (y + z).sum()
+
+    assert av.program(f, x=[-3.0, 1.0]).statements[0].values[0].tolist() == [-6, 2]
+
+
+def test_no_other_tensor_can_be_taken_for_one_that_was_noted():
+    moments, noted = Moments(), torch.ones(1)
+    alive = weakref.ref(noted)
+    moments.note(noted)
+    del noted
+    assert alive() is not None
+
+
+WRITERS = [
+    *(torch.Tensor.add_, torch.Tensor.__setitem__, torch.Tensor.__iadd__, torch.Tensor.numpy),
+    *(torch._foreach_mul_, torch.Tensor.backward, F.batch_norm, torch.batch_norm, F.instance_norm),
+    *(
+        torch.as_tensor,
+        torch.utils.dlpack.from_dlpack,
+        torch.ops.aten.mul_.Tensor,
+        vars(torch._C.TensorBase)["data"].__set__,
+    ),
+    *(torch.Tensor.untyped_storage, torch.nn.init.normal_, torch.rrelu_, lambda t: t),
+]
+READERS = [
+    *(torch.add, torch.Tensor.mul, torch.log2, torch.sin, torch.stack, F.relu, F.mse_loss),
+    *(
+        F.cross_entropy,
+        F.linear,
+        torch.Tensor.__getitem__,
+        vars(torch._C.TensorBase)["data"].__get__,
+    ),
+    *(torch.Tensor.__rsub__, torch.Tensor.pow, torch.Tensor.detach, torch.layer_norm, torch.rand),
+]
+
+
+@pytest.mark.parametrize("function", WRITERS, ids=str)
+def test_of_what_may_write_it_is_known(function):
+    assert may_write(function)
+
+
+@pytest.mark.parametrize("function", READERS, ids=str)
+def test_of_what_only_computes_it_is_known(function):
+    assert not may_write(function)
 
 
 def test_a_constant_is_the_number_that_took_part():

@@ -1,5 +1,10 @@
 """Names: versions, aliases, changes in place, and what comes from outside."""
 
+import asyncio
+import functools
+from contextlib import contextmanager
+
+import pytest
 import torch
 
 import autograd_viz as av
@@ -268,3 +273,149 @@ def test_a_result_without_a_name_is_called_as_its_function():
     assert drawn(av.program(loss, w=1.0))[-1] == ("loss", "(w - 2) ** 2", "result")
     assert drawn(av.program(taken, taken=1.0))[-1][0] == "taken ** 2"
     assert drawn(av.program(lambda w: w * 3, w=1.0))[-1][0] == "w * 3"
+
+
+@contextmanager
+def opened(value):
+    yield value
+
+
+def fib(a, b):
+    for _ in range(2):
+        a, b = b, a + b
+    return a * b
+
+
+def swapped(a, b):
+    a, b = b, a
+    return a - b
+
+
+def starred(a, b):
+    first, *rest = [a, b]
+    a, *rest = rest
+    return a + first
+
+
+def walrus(a, b):
+    if (c := a + b) > 0:
+        c = c * 2
+    return c
+
+
+def chained(a, b):
+    c = d = a + b
+    c = c * 2
+    d = e = c
+    return d + e
+
+
+def augmented(a, b):
+    c = a * 1
+    c += b
+    c *= c
+    return c
+
+
+def looped(a, b):
+    for t in (a, b):
+        t = t * 2
+    return t
+
+
+def with_as(a, b):
+    with opened(a) as t, opened(b) as u:
+        t = t * u
+    with opened(t) as u:
+        r = u + 1
+    return r
+
+
+def except_as(a, b):
+    try:
+        raise ValueError(a)
+    except ValueError as a:
+        v = a.args[0] * b
+    return v
+
+
+def comprehension(a, b):
+    t = a * 1
+    s = sum(t * 2 for t in (a, b))
+    return s + t
+
+
+def nested(a, b):
+    def square(a):
+        b = a * a
+        return b
+
+    c = square(b)
+    return c + a
+
+
+def doubled(f):
+    @functools.wraps(f)
+    def both(*args, **kwargs):
+        return f(*args, **kwargs) * 2
+
+    return both
+
+
+@doubled
+def decorated(a, b):
+    a = a + b
+    return a
+
+
+def matched(a, b):
+    c = a * 5
+    match [b, a]:
+        case [c, *_]:
+            e = c * 2
+    return e
+
+
+def awaited(a, b):
+    async def inner(t):
+        t = t * b
+        return t
+
+    a = asyncio.run(inner(a))
+    return a
+
+
+def of_numbers(a, b):
+    p, q = 2.0, 3.0
+    p, q = q, p
+    return a * p - b * q
+
+
+@pytest.mark.parametrize(
+    ("function", "rows"),
+    [
+        (fib, ["a = b₁ = 2, b₂ = 3", "a = b₂ = 3, b₃ = 5"]),
+        (swapped, ["a = b = 2, b = a = 1"]),
+        (starred, ["first = 1", "a = b = 2"]),
+        (walrus, ["c₁ = 3", "c₂ = 6"]),
+        (chained, ["c₁ = 3, d = c₁ = 3", "c₂ = 6", "d = c₂ = 6, e = 6"]),
+        (augmented, ["c₁ = 1", "c₂ = 3", "c₃ = 9"]),
+        (looped, ["t = a = 1", "t₁ = 2", "t = b = 2", "t₂ = 4"]),
+        (with_as, ["t = a = 1, u = b = 2", "t = 2", "u = t = 2", "r = 3"]),
+        (except_as, ["v = 2"]),
+        (comprehension, ["t = 1", "s = 6"]),
+        (nested, ["c = 4"]),
+        (decorated, ["a₂ = 3"]),
+        (matched, ["c = 5", "c = b = 2", "e = 4"]),
+        (awaited, ["a₂ = 2"]),
+        (of_numbers, ["p = 2, q = 3", "p = q = 3, q = p = 2"]),
+    ],
+)
+def test_each_row_tells_the_values_of_a_name_apart(function, rows):
+    table = str(av.program(function, a=1.0, b=2.0)).splitlines()
+    column = table[0].index("value")
+    assert [line[column:] for line in table if " = " in line[column:]] == rows
+
+
+def test_what_a_match_binds_is_what_its_case_means():
+    assert ("e", "b * 2", "result") in drawn(av.program(matched, a=1.0, b=2.0))

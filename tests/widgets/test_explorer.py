@@ -289,6 +289,46 @@ def test_steps_of_a_tensor():
         av.step(3.0)  # type: ignore[arg-type]
 
 
+def changing(a, b):
+    c = a + b
+    y = torch.stack([a, c])
+    row = y[0:1]
+    row *= 3
+    s = y.sum()
+    with torch.no_grad():
+        a.mul_(10)
+    return s + c
+
+
+def test_a_value_is_the_one_of_its_statement_at_each_tick():
+    w = av.explore(changing, a=2.0, b=4.0)
+    for a, b in [(2.0, 4.0), (3.0, 4.0), (0.5, 1.0), (2.0, 4.0)]:
+        w.inputs = {"a": a, "b": b}
+        held = {"a₁": a, "b": b, "c": a + b, "s": 4 * a + b, "a₂": 10 * a}
+        y = {"y₁": (a, a + b), "y₂": (3 * a, a + b), "row₁": (a,), "row₂": (3 * a,)}
+        wanted = {name: text.number(number) for name, number in held.items()}
+        wanted |= {n: f"[{', '.join(map(text.number, each))}]" for n, each in y.items()}
+        shown = {
+            key.split()[1]: value
+            for key, value in texts(w).items()
+            if key.startswith("variable-") and key.count(" ") == 2 and "∂" not in key
+        }
+        assert {name: shown[name] for name in wanted} == wanted
+
+
+def test_the_steps_of_a_tensor_show_no_value_that_changed_since():
+    a = torch.tensor(2.0, requires_grad=True)
+    b = torch.tensor(4.0, requires_grad=True)
+    c = a + b
+    e = c * b
+    with torch.no_grad():
+        a.mul_(10)
+    w = av.step(e)
+    assert "20" not in texts(w).values()
+    assert "24" in texts(w).values()
+    assert "changed in place after it took part: a." in w.snapshot().words
+
+
 # Linked widgets
 
 
