@@ -7,6 +7,7 @@ the branch that functions with corners are on; a picture of other numbers finds 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,6 +26,7 @@ MOST_ELEMENTS = 16  # of a tensor that is looked at element by element
 LARGEST = 300  # operations that an expression may be made from, counted as often as it repeats them
 
 FACTOR = sympy.Symbol("v")  # stands before all inputs where symbols are put in order
+failures: deque[Exception] = deque(maxlen=8)  # of derivations; the tests see that there are none
 Signs = tuple[int, ...]  # the answers to a recipe's questions, in order
 
 
@@ -107,6 +109,9 @@ def _derived(recipe: Recipe, place: int, signs: Signs) -> Derivative | _Question
         return _Question(question.args[0])
     except _NoFormulaError:
         return None
+    except Exception as error:  # of an operation that a rule did not foresee; the number is known
+        failures.append(error)
+        return None
     return Derivative(expression, tuple(_deciding(recipe, place, asked, expression)))
 
 
@@ -114,25 +119,28 @@ def _deciding(
     recipe: Recipe, place: int, asked: Sequence[Condition], expression: Expr
 ) -> list[Condition]:
     """The conditions without which the derivative would be another one."""
-    deciding = []
-    for number, condition in enumerate(asked):
-        count = iter(range(len(asked) + 100))
+    deciding: dict[int, Condition] = {}
+    for number in reversed(range(len(asked))):
+        met: list[tuple[Expr, Expr]] = []
 
-        def otherwise(left: Expr, right: Expr, number: int = number, count: Any = count) -> int:
+        def otherwise(left: Expr, right: Expr, number: int = number, met: Any = met) -> int:
             gap = left - right
             if gap.is_number:
                 return int(sympy.sign(gap))
-            at = next(count)
+            at = len(met)
+            met.append((left, right))
             if at >= len(asked):
                 return 1
             return -asked[at].sign or 1 if at == number else asked[at].sign
 
         try:
-            if _slope(recipe, place, otherwise) != expression:
-                deciding.append(condition)
-        except (_NoFormulaError, StopIteration):
-            deciding.append(condition)
-    return deciding
+            same = _slope(recipe, place, otherwise) == expression
+        except _NoFormulaError:
+            same = False
+        # abs(x) < 1 is written as x < 1 where x is above 0: then that belongs to it.
+        if not same or any((one.left, one.right) not in met for one in deciding.values()):
+            deciding[number] = asked[number]
+    return [deciding[number] for number in sorted(deciding)]
 
 
 def _slope(recipe: Recipe, place: int, sign: rules.Sign) -> Expr:
@@ -169,7 +177,11 @@ def _expression(recipe: Recipe, sign: rules.Sign, unknown: dict[Symbol, frozense
             raise _NoFormulaError
         operands = [_operand(recipe, one, done, unknown) for one in operation.operands]
         arrays = [one for one in operands if one is not None]
-        complete = len(arrays) == len(operands)
+        # A constant that was not kept has as many elements as it may.
+        open_ended = any(one.kind == "unknown" for one in operation.operands) and any(
+            elements(shape) > 1 for shape in (*operation.shapes, *(one.shape for one in arrays))
+        )
+        complete = len(arrays) == len(operands) and not open_ended
         known = _outputs(operation, arrays, sign) if complete else None
         done.append(known or _made_up(operation, operands, unknown))
     last = done[-1][0]
