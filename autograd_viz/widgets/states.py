@@ -26,6 +26,7 @@ from autograd_viz.widgets.stage import Stage
 Json = dict[str, Any]
 Opened = tuple[str, ...]
 MOST_FORMS = 16  # of a computation, each with its own scenes, that are kept
+MOST_STAGES = 4  # of a form for the same opened variables, where some formulas do not hold
 MOST_STATES = 4_000  # that are kept
 
 
@@ -43,12 +44,18 @@ class _Form:
     course: Course | None
     closed: Stage
     remark: str  # of the stage itself, if it has one
-    stages: dict[Opened, Stage] = field(default_factory=dict)
+    stages: dict[Opened, list[Stage]] = field(default_factory=dict)  # those used last come first
 
     @property
     def openable(self) -> tuple[str, ...]:
         """The variables that may be opened."""
         return openable(self.closed.scene)
+
+    @property
+    def scenes(self) -> list[Json]:
+        """The scenes of all of its stages."""
+        some = (stage for stages in self.stages.values() for stage in stages)
+        return [stage.scene for stage in (self.closed, *some)]
 
 
 def openable(scene: Json) -> tuple[str, ...]:
@@ -99,7 +106,10 @@ class States:
         """The same function and what is known of it; what the copy forgets, this one does not."""
         made = copy.copy(self)
         made.scenes, made._known = dict(self.scenes), {}
-        made._forms = [replace(form, stages=dict(form.stages)) for form in self._forms]
+        made._forms = [
+            replace(form, stages={opened: list(some) for opened, some in form.stages.items()})
+            for form in self._forms
+        ]
         return made
 
     # What is shown
@@ -174,10 +184,17 @@ class States:
         wanted = tuple(name for name in opened if name in form.openable)
         if not wanted:
             return form.closed
-        if wanted not in form.stages:
-            form.stages[wanted] = self._new_stage(shown, wanted)
-            form.stages[wanted].scene["note"] = form.closed.scene["note"]
-        return form.stages[wanted]
+        stages = form.stages.setdefault(wanted, [])
+        stage = next((one for one in stages if one.fits(shown)), None)
+        if stage is None:
+            stage = self._new_stage(shown, wanted)
+            stage.scene["note"] = form.closed.scene["note"]
+        else:
+            stages.remove(stage)
+        stages.insert(0, stage)
+        self._forget([one.scene for one in stages[MOST_STAGES:]])
+        del stages[MOST_STAGES:]
+        return stage
 
     def _form(self, shown: Program | Trace) -> _Form:
         for form in self._forms:
@@ -186,11 +203,11 @@ class States:
                     self._forms.remove(form)
                     self._forms.insert(0, form)
                 return form
-        taken = course(shown) if isinstance(shown, Program) else None
         stage = self._new_stage(shown, ())
+        taken = course(shown, stage.formulas) if isinstance(shown, Program) else None
         form = _Form(taken, stage, stage.scene["note"])
         self._forms.insert(0, form)
-        self._forget(self._forms[MOST_FORMS:])
+        self._forget([scene for old in self._forms[MOST_FORMS:] for scene in old.scenes])
         del self._forms[MOST_FORMS:]
         self._say_what_differs()
         return form
@@ -208,13 +225,11 @@ class States:
                 continue
             others = [one.course for one in self._forms if one is not form and one.course]
             said = " ".join(filter(None, (note(form.course, others), form.remark)))
-            for stage in (form.closed, *form.stages.values()):
-                stage.scene["note"] = said
+            for scene in form.scenes:
+                scene["note"] = said
 
-    def _forget(self, forms: Sequence[_Form]) -> None:
-        gone = {
-            stage.scene["id"] for form in forms for stage in (form.closed, *form.stages.values())
-        }
+    def _forget(self, scenes: Sequence[Json]) -> None:
+        gone = {scene["id"] for scene in scenes}
         for number in gone:
             del self.scenes[number]
         for key, entry in list(self._known.items()):
