@@ -144,7 +144,9 @@ class States:
         try:
             shown = self.shown(inputs)
             return Entry(self._stage(shown, opened).state(shown), None)
-        except Exception as error:
+        except KeyboardInterrupt:  # by whoever waits for this
+            raise
+        except BaseException as error:  # of the function's own: sys.exit() ends no widget
             return Entry(None, problem(error, self._code))
 
     def picture(
@@ -249,7 +251,10 @@ def problem(error: BaseException, code: CodeType | None) -> Json:
         if place.tb_frame.f_code is code:
             line = place.tb_lineno
         place = place.tb_next
-    said = text.clean(str(error), 400)
+    try:
+        said = text.clean(str(error), 400)
+    except Exception:  # of an exception of the user's, whose text may be anything
+        said = ""
     return {
         "line": line,
         "text": f"{type(error).__name__}: {said}" if said else type(error).__name__,
