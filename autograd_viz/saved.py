@@ -90,10 +90,16 @@ def constants_in(saved: Saved) -> dict[str, Any]:
         number = value.item() if _is_constant(value) else value
         if type(number) in (int, float, bool):
             constants[name] = number if number == number else math.nan  # the same one: nan != nan
-        elif type(number) in (str, tuple) and "_sym_" not in name:  # not sizes, which may be long
-            if all(isinstance(one, int | float | str) for one in number):
-                constants[name] = number
+        elif _is_option(name, number):
+            constants[name] = number
     return constants
+
+
+def _is_option(name: str, value: object) -> bool:
+    """Whether it is a word or some numbers, and not a shape, which may be long."""
+    if not isinstance(value, str | tuple) or "_sym_" in name:
+        return False
+    return all(isinstance(one, int | float | str) for one in value)
 
 
 def _is_constant(value: object) -> bool:

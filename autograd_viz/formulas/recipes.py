@@ -40,7 +40,9 @@ _TWO = {"Add", "Sub", "Rsub", "Mul", "Div", "Atan2", "Hypot", "Xlogy", "Maximum"
 _TWO |= {"Where", "Logaddexp"}
 _DATA = {"result", "buffer", "indices", "self_sym_numel"}  # saved, but no option
 # The options that the rules know; with another one an operation has no formula.
-_REDUCED = dict.fromkeys(("Sum", "Mean", "Prod", "Amax", "Amin", "Max", "Min", "Logsumexp"), "dim keepdim")
+_REDUCED = dict.fromkeys(
+    ("Sum", "Mean", "Prod", "Amax", "Amin", "Max", "Min", "Logsumexp"), "dim keepdim"
+)
 _LOSSES = dict.fromkeys(
     ("MseLoss", "BinaryCrossEntropy", "BinaryCrossEntropyWithLogits"), "reduction"
 )

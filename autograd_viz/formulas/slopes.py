@@ -35,8 +35,8 @@ def local_derivative(variables: Variables, link: Link) -> Formula | None:
 
     The formula is derived from the graph's operations; a function with corners (relu, abs,
     maximum) has that of its branch at the current point, and the condition for it. The number is
-    autograd's own. Where the formula, computed, is another one (a custom backward, a hook), or where
-    an operation has no formula here, the number stands alone.
+    autograd's own. Where the formula gives another one (a custom backward, a hook), or where an
+    operation has no formula here, the number stands alone.
 
     Args:
         variables: a traced computation by variable.

@@ -20,7 +20,6 @@ import {
   newQueue,
   onGrid,
   parsed,
-  wrong,
   positionOf,
   shown,
   snapped,
@@ -32,6 +31,7 @@ import {
   valueAt,
   widthOf,
   withNumbers,
+  wrong,
 } from "../../autograd_viz/widgets/static/explorer.js";
 
 const a = { name: "a", kind: "slider", min: 0.5, max: 8, step: 0.1, value: 2 };
