@@ -57,8 +57,8 @@ def vector_jacobian(variables: Variables, link: Link) -> Product | None:
     written = _written_product(found.recipe, place, title, start, turned)
     if written is None or "…" in written.text or len(written.text) > LONGEST:
         return None
-    same = proving.same(_proof(found.recipe, place, start, turned), variables, link, found)
-    return written if same else None
+    proof = _proof(found.recipe, place, start, turned)
+    return written if proving.same(proof, variables, link, found.places) else None
 
 
 @lru_cache(1024)

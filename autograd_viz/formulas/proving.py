@@ -14,14 +14,16 @@ from torch import Tensor
 
 from autograd_viz import text
 from autograd_viz.formulas.products import GRADIENT
-from autograd_viz.formulas.recipes import Read
 from autograd_viz.model import Link, Slot, Variables
 
+Places = Mapping[tuple[int, int | str], int]  # as of `recipes.Read`
 LARGEST = 2**18  # elements that are computed with; of larger products nothing is known
 OUT = "out"  # in a text: what the variable itself is
 
-_FUNCTIONS = """relu sigmoid tanh exp log log2 sqrt sin cos abs square neg sign conj reciprocal sum
-    mean reshape outer unsqueeze softmax mm mv dot bmm""".split()
+_FUNCTIONS = (
+    *("relu", "sigmoid", "tanh", "exp", "log2", "sqrt", "sin", "cos", "abs", "square", "sign"),
+    *("conj", "reciprocal", "sum", "mean", "reshape", "outer", "unsqueeze"),
+)
 _KNOWN: dict[str, Any] = {name: getattr(torch, name) for name in _FUNCTIONS}
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -39,20 +41,20 @@ def name(place: int) -> str:
     return f"v{place}_"
 
 
-def same(written: str, variables: Variables, link: Link, found: Read) -> bool:
+def same(written: str, variables: Variables, link: Link, places: Places) -> bool:
     """Whether the text gives what was sent along a link; True where a value is not known.
 
     Args:
         written: made by the rules of names and numbers alone, no text of the user's is in it.
         variables: a traced computation by variable.
         link: one of its links.
-        found: the recipe of the variable that the link begins at.
+        places: of the inputs of the recipe of the variable that the link begins at.
     """
     sent = link.contribution
     names = set(re.findall(r"\bv\d+_|\bout\b", written))
     if sent is None or not written or "?" in written or "…" in written:
         return True
-    values = _values(variables, link, found, names)
+    values = _values(variables, link, places, names)
     if values is None or not all(map(_is_plain, (sent, *values.values()))):
         return True
     if sum(value.numel() for value in (sent, *values.values())) > LARGEST:
@@ -63,12 +65,12 @@ def same(written: str, variables: Variables, link: Link, found: Read) -> bool:
 
 
 def _values(
-    variables: Variables, link: Link, found: Read, names: set[str]
+    variables: Variables, link: Link, places: Places, names: set[str]
 ) -> dict[str, Tensor] | None:
     """What the names in a text stand for, and the gradient that arrives."""
     source = variables.nodes[link.source]
     values: dict[str, Tensor | None] = {}
-    for (variable, which), place in found.places.items():
+    for (variable, which), place in places.items():
         if name(place) in names:
             values[name(place)] = (
                 _constant(variables, which)

@@ -40,39 +40,37 @@ _TWO = {"Add", "Sub", "Rsub", "Mul", "Div", "Atan2", "Hypot", "Xlogy", "Maximum"
 _TWO |= {"Where", "Logaddexp"}
 _DATA = {"result", "buffer", "indices", "self_sym_numel"}  # saved, but no option
 # The options that the rules know; with another one an operation has no formula.
-_REDUCED = dict.fromkeys(
-    ("Sum", "Mean", "Prod", "Amax", "Amin", "Max", "Min", "Logsumexp"), "dim keepdim"
-)
-_LOSSES = dict.fromkeys(
-    ("MseLoss", "BinaryCrossEntropy", "BinaryCrossEntropyWithLogits"), "reduction"
-)
 _OPTIONS = {
-    **{name: set(known.split()) for name, known in (_REDUCED | _LOSSES).items()},
-    **dict.fromkeys(("Add", "Sub", "Rsub", "Celu"), {"alpha"}),
-    **dict.fromkeys(("Addcmul", "Addcdiv"), {"value"}),
-    **dict.fromkeys(("Softshrink", "Hardshrink"), {"lambd"}),
-    **dict.fromkeys(("Softmax", "LogSoftmax", "Stack", "Cat", "Unbind"), {"dim"}),
-    **dict.fromkeys(("Squeeze", "Unsqueeze"), {"dim"}),
-    "Addmm": {"alpha", "beta"},
-    "Clamp": {"min", "max"},
-    "ClampMax": {"max"},
-    "ClampMin": {"min"},
-    "Elu": {"alpha", "scale", "input_scale"},
-    "Gelu": {"approximate"},
-    "Hardtanh": {"min_val", "max_val"},
-    "HuberLoss": {"delta", "reduction"},
-    "LeakyRelu": {"negative_slope"},
-    "Lerp": {"weight"},
-    "LinalgVectorNorm": {"ord", "dim", "keepdim"},
-    "NllLoss": {"reduction", "ignore_index", "total_weight"},
-    "Permute": {"dims"},
-    "Select": {"dim", "index"},
-    "Slice": {"dim", "start", "end", "step"},
-    "SmoothL1Loss": {"beta", "reduction"},
-    "Softplus": {"beta", "threshold"},
-    "Threshold": {"threshold"},
-    "Transpose": {"dim0", "dim1"},
-    "Where": {"condition"},
+    name: frozenset(known.split())
+    for names, known in {
+        "Sum Mean Prod Amax Amin Max Min Logsumexp": "dim keepdim",
+        "MseLoss BinaryCrossEntropy BinaryCrossEntropyWithLogits": "reduction",
+        "Add Sub Rsub Celu": "alpha",
+        "Addcmul Addcdiv": "value",
+        "Softshrink Hardshrink": "lambd",
+        "Softmax LogSoftmax Stack Cat Unbind Squeeze Unsqueeze": "dim",
+        "Addmm": "alpha beta",
+        "Clamp": "min max",
+        "ClampMax": "max",
+        "ClampMin": "min",
+        "Elu": "alpha scale input_scale",
+        "Gelu": "approximate",
+        "Hardtanh": "min_val max_val",
+        "HuberLoss": "delta reduction",
+        "LeakyRelu": "negative_slope",
+        "Lerp": "weight",
+        "LinalgVectorNorm": "ord dim keepdim",
+        "NllLoss": "reduction ignore_index total_weight",
+        "Permute": "dims",
+        "Select": "dim index",
+        "Slice": "dim start end step",
+        "SmoothL1Loss": "beta reduction",
+        "Softplus": "beta threshold",
+        "Threshold": "threshold",
+        "Transpose": "dim0 dim1",
+        "Where": "condition",
+    }.items()
+    for name in names.split()
 }
 
 

@@ -170,15 +170,21 @@ def _written(recipe: Recipe, known: Derivative) -> tuple[Line, str]:
         for place in range(len(recipe.inputs))
         for at, title in enumerate(_titles(recipe, place))
     }
-    conditions = []
+    conditions: dict[tuple[object, ...], str] = {}
+    bounds: dict[tuple[object, ...], float] = {}
     for left, right, sign in known.conditions:
         if not (left.free_symbols | right.free_symbols) <= names.keys():
             continue
         if not left.free_symbols:
             left, right, sign = right, left, -sign
+        key: tuple[object, ...] = (left, sign) if right.is_number and sign else (left, right, sign)
+        bound = -sign * float(right) if right.is_number else 0.0
+        if bounds.get(key, bound) < bound:
+            continue  # x < 1 says nothing beside x < 0
+        bounds[key] = bound
         sides = (plain(writing.line(side, names)) for side in (left, right))
-        conditions.append(f" {'=><'[sign]} ".join(sides))
-    return writing.line(known.expression, names), " and ".join(dict.fromkeys(conditions))
+        conditions[key] = f" {'=><'[sign]} ".join(sides)
+    return writing.line(known.expression, names), " and ".join(dict.fromkeys(conditions.values()))
 
 
 def _titles(recipe: Recipe, place: int) -> Iterator[str]:

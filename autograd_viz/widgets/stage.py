@@ -16,7 +16,7 @@ from typing import Any
 
 from autograd_viz import frames, svg, variables_view
 from autograd_viz.formulas import notation, slopes
-from autograd_viz.model import Trace, Variables
+from autograd_viz.model import Slot, Trace, Variables
 from autograd_viz.programs.forward import Program
 from autograd_viz.widgets import panels, timelines, trouble
 from autograd_viz.widgets.live_lines import LiveLines
@@ -161,9 +161,20 @@ def _remark(shown: Variables) -> str:
 
 def _form(shown: Variables) -> object:
     """What a backward pass has in common with others of the same topology."""
-    if shown.trace is None:
+    trace = shown.trace
+    if trace is None:
         return None
-    return [(step.node, [grad is None for grad in step.grad_inputs]) for step in shown.trace.steps]
+    hooked = [slot for slot in _slots(trace) if trace.before_hooks(slot) is not None]
+    return hooked, [
+        (step.node, [grad is None for grad in step.grad_inputs]) for step in trace.steps
+    ]
+
+
+def _slots(trace: Trace) -> Iterator[Slot]:
+    """Whatever a hook may have changed the gradient of, as far as it is drawn."""
+    for step in trace.steps[: panels.MOST_NODES]:
+        for number in range(len(trace.graph.nodes[step.node].outputs) or 1):
+            yield Slot(step.node, number)
 
 
 def _formulas(shown: Variables) -> tuple[slopes.Written | None, ...]:
