@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from autograd_viz import text
 from autograd_viz.expressions import Expression, expression
 from autograd_viz.formulas import product_rules, products, proving
+from autograd_viz.formulas.failures import noted
 from autograd_viz.formulas.product_rules import Step
 from autograd_viz.formulas.products import GRADIENT, Product
 from autograd_viz.formulas.recipes import Operand, Operation, Recipe, is_to_constant, read, roles
@@ -68,7 +69,7 @@ def _proof(recipe: Recipe, place: int, ones: bool, turned: bool) -> str:
         one._replace(title=proving.name(number)) for number, one in enumerate(recipe.inputs)
     )
     plain = Recipe(recipe.operations, inputs)
-    written = _written_product.__wrapped__(plain, place, proving.OUT, ones, turned)
+    written = _written_product(plain, place, proving.OUT, ones, turned)
     return "" if written is None else written.text
 
 
@@ -106,6 +107,7 @@ def output_name(variables: Variables, number: int = 0) -> str:
 
 
 @lru_cache(1024)
+@noted
 def _written_product(
     recipe: Recipe, place: int, title: str, ones: bool, turned: bool
 ) -> Product | None:

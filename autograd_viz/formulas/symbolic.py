@@ -7,7 +7,6 @@ the branch that functions with corners are on; a picture of other numbers finds 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +17,7 @@ from sympy import Expr, Symbol
 
 from autograd_viz.formulas import arrays, rounding, rules
 from autograd_viz.formulas.arrays import Array
+from autograd_viz.formulas.failures import noted
 
 if TYPE_CHECKING:
     from autograd_viz.formulas.recipes import Operand, Operation, Recipe, Shape
@@ -27,7 +27,6 @@ MOST_ELEMENTS = 16  # of a tensor that is looked at element by element
 LARGEST = 300  # operations that an expression may be made from, counted as often as it repeats them
 
 FACTOR = sympy.Symbol("v")  # stands before all inputs where symbols are put in order
-failures: deque[Exception] = deque(maxlen=8)  # of derivations; the tests see that there are none
 Signs = tuple[int, ...]  # the answers to a recipe's questions, in order
 
 
@@ -117,6 +116,7 @@ class _Question(NamedTuple):
 
 
 @lru_cache(1024)
+@noted
 def _derived(recipe: Recipe, place: int, signs: Signs) -> Derivative | _Question | None:
     asked: list[Condition] = []
 
@@ -136,9 +136,6 @@ def _derived(recipe: Recipe, place: int, signs: Signs) -> Derivative | _Question
     except _QuestionError as question:
         return _Question(question.args[0])
     except _NoFormulaError:
-        return None
-    except Exception as error:  # of an operation that a rule did not foresee; the number is known
-        failures.append(error)
         return None
 
 

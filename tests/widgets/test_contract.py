@@ -12,9 +12,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sympy.parsing import sympy_parser
+from traitlets import TraitError
 
 import autograd_viz as av
 from autograd_viz.formulas import slopes
+from autograd_viz.typeset import plain
 from autograd_viz.widgets.explorer import Explorer
 from autograd_viz.widgets.inputs import controls
 from autograd_viz.widgets.states import States
@@ -145,14 +147,14 @@ def test_each_formula_gives_torchs_own_slope(form, point):
         if slope is None or not slope.formula or link.local is None:
             continue
         name = variables.nodes[link.target].title
-        written = slopes.written(variables, link).formula
+        written = plain(slope.formula)
         expected = torchs(expression, name, point)
         if not (math.isfinite(expected) and math.isfinite(link.local)):
             continue
         found = value_of(written, point)
         assert found == pytest.approx(expected, rel=1e-4, abs=1e-7), (written, point)
         for condition in filter(None, slope.condition.split(" and ")):
-            left, sign, right = re.fullmatch(r"(.+) ([<>=]) (.+)", condition).groups()
+            left, sign, right = re.split(r" ([<>=]) ", condition)
             gap = (value_of(left, point) - value_of(right, point)).real
             assert (gap > 0) - (gap < 0) == {"<": -1, "=": 0, ">": 1}[sign], condition
 
@@ -327,7 +329,7 @@ def test_whatever_the_function_raises_is_one_answer(error):
     assert w.error["text"].startswith(type(error).__name__)
     w.inputs = {"x": 2.0}
     assert w.error is None
-    assert w.program.outputs[0].item() == 4.0
+    assert "4" in w.state["texts"]
 
 
 def test_an_interrupt_reaches_the_cell_that_waits():
@@ -340,7 +342,7 @@ def test_an_interrupt_reaches_the_cell_that_waits():
     with pytest.raises(KeyboardInterrupt):
         w.inputs = {"x": 3.5}
     w.inputs = {"x": 2.0}
-    assert w.program.outputs[0].item() == 4.0
+    assert "4" in w.state["texts"]
 
 
 def test_a_message_that_is_refused_leaves_nothing_for_the_next():
@@ -352,6 +354,6 @@ def test_a_message_that_is_refused_leaves_nothing_for_the_next():
 
 def test_a_number_that_is_infinite_in_its_type_is_refused_in_words():
     w, _ = widget()
-    with pytest.raises(av.widgets.explorer.TraitError, match=r"too large for float32; give a num"):
+    with pytest.raises(TraitError, match=r"too large for float32; give a num"):
         w.inputs = {"a": 1e308}
     assert w.inputs["a"] == 2.0
