@@ -177,8 +177,6 @@ def _written(recipe: Recipe, known: Derivative) -> tuple[Line, str]:
             continue
         if not left.free_symbols:
             left, right, sign = right, left, -sign
-        if right.is_number and (-left).is_Symbol:  # x > -1, not -x < 1
-            left, right, sign = -left, -right, -sign
         key: tuple[object, ...] = (left, sign) if right.is_number and sign else (left, right, sign)
         bound = -sign * float(right) if right.is_number else 0.0
         if bounds.get(key, bound) < bound:

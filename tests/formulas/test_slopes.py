@@ -334,4 +334,4 @@ def test_a_true_formula_stays_where_its_numbers_cancel():
 def test_the_condition_is_one_under_which_the_formula_holds():
     (x,) = (scalar(-0.5),)
     y = torch.clamp(torch.abs(x), max=1.0)
-    assert only(y, x=x, y=y) == "∂y/∂x = -1 if x < 0 and x > -1"
+    assert only(y, x=x, y=y) == "∂y/∂x = -1 if x < 0 and -x < 1"
