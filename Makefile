@@ -11,11 +11,13 @@
 #   make bench     the benchmarks
 #   make clean     remove .venv and what the tools leave behind
 #
-# PYTHON=python3.12 chooses the interpreter.
+# PYTHON=python3.12 chooses the interpreter, VERSIONS=lowest the packages that tests/versions/lowest.txt names, in a
+# .venv-lowest of their own.
 
 PYTHON ?= python3
+VERSIONS ?=
 ARGS ?=
-VENV := .venv
+VENV := .venv$(addprefix -,$(VERSIONS))
 BIN := $(VENV)/bin
 # Named after the interpreter, so that another PYTHON= makes .venv anew.
 STAMP := $(VENV)/made-by-$(subst /,_,$(PYTHON))
@@ -44,7 +46,8 @@ site: $(STAMP)
 # TQDM_DISABLE: on a slow machine a bar of progress would stand in the output of a cell.
 test: export IPYTHONDIR := $(CURDIR)/$(VENV)/ipython
 test refresh: export TQDM_DISABLE := 1
-test: lint browser
+# Types and rules are those of requirements.txt.
+test: $(if $(VERSIONS),,lint) browser
 	$(BIN)/python -m pytest --nbval --numprocesses=2 --dist=loadscope $(ARGS)
 
 # -m "": without it, pyproject.toml leaves out what is marked `large`. Hypothesis tries other examples each time, ten times
@@ -70,10 +73,12 @@ bench: $(STAMP)
 	$(BIN)/python -m bench $(ARGS)
 
 clean:
-	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(STAMP): requirements.txt pyproject.toml
+PINS := requirements.txt $(VERSIONS:%=tests/versions/%.txt)
+
+$(STAMP): $(PINS) pyproject.toml
 	@command -v $(PYTHON) >/dev/null || \
 	    { echo "$(PYTHON) not found: install Python 3.11 or newer, or name one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -82,7 +87,9 @@ $(STAMP): requirements.txt pyproject.toml
 	    { echo "$(PYTHON) has no venv: install it (on Debian and Ubuntu: apt install python3-venv)"; exit 1; }
 	@echo "Making $(VENV); this takes a few minutes and a gigabyte of disk."
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+	@# What a later file pins is left out of requirements.txt.
+	@awk -F== '!/^#/ && NF { pin[tolower($$1)] = $$0 } END { for (name in pin) print pin[name] }' $(PINS) >$(VENV)/pins.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(VENV)/pins.txt -e .
 	@# JupyterLab would ask whether it may fetch news, in front of the first picture.
 	@$(BIN)/python -m jupyterlab.labextensions disable --level=sys_prefix \
 	    "@jupyterlab/apputils-extension:announcements" 2>/dev/null

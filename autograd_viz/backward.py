@@ -90,8 +90,8 @@ def recorded_from(
         from autograd_viz.engines import backward_pass  # tensors do not need it
 
         found = captured_values(values, frame, names)
-        with garbage_collection_paused():
-            return backward_pass.traced(found, grad)
+        with garbage_collection_paused() as held:
+            return held.through(lambda: backward_pass.traced(found, grad))
     return recorded(checked_outputs(output, call), grad, frame, names, params, memory)
 
 
@@ -105,7 +105,7 @@ def recorded(
 ) -> Trace:
     """Return the trace of checked outputs; names come from `frame`."""
     # copies made in inference mode would be of no use outside
-    with torch.inference_mode(False), garbage_collection_paused():
+    with garbage_collection_paused(), torch.inference_mode(False):
         starts = starting_grads(outputs, grad)
         graph, walk, saved = capture(outputs, frame, names, params)
         return traced(graph, walk, saved, outputs, starts, frame, memory)
@@ -122,11 +122,11 @@ def traced(
 ) -> Trace:
     """Run the engine over a graph that was captured before."""
     with torch.inference_mode(False):
-        events, leaf_grads = recorded_pass(walk, outputs, starts, frame, memory)
-        steps = Steps(graph, walk, starts, events)
+        found = recorded_pass(walk, outputs, starts, frame, memory)
+        steps = Steps(graph, walk, starts, found.events)
         with torch.no_grad():
             local = local_derivatives(graph, walk, saved, steps)
-    return Trace(graph, steps, leaf_grads, tuple(starts), local)
+    return Trace(graph, steps, found.leaf_grads, tuple(starts), local, found.notes)
 
 
 def starting_grads(outputs: Sequence[Tensor], grad: object) -> list[Tensor]:

@@ -70,8 +70,10 @@ def captured_values(
     from autograd_viz.engines import values_graph  # tensors do not need it
 
     held = partial(naming.held, frame)
-    with garbage_collection_paused():
-        return values_graph.captured(values, names, naming.variables(frame), held)
+    with garbage_collection_paused() as interrupts:
+        return interrupts.through(
+            lambda: values_graph.captured(values, names, naming.variables(frame), held)
+        )
 
 
 def capture(

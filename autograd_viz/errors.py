@@ -7,9 +7,12 @@
     ├── NoGraphError (ValueError)        the tensor has no autograd graph
     ├── GradError (ValueError)           the gradient to start from is missing or does not fit
     ├── GraphFreedError (RuntimeError)   the backward pass needs values that were freed
-    └── LayoutError (RuntimeError)       a picture could not be laid out
-        ├── EngineNotFoundError          neither Graphviz engine runs here
-        └── LayoutTooLargeError          the layout would take too long
+    ├── LayoutError (RuntimeError)       a picture could not be laid out
+    │   ├── EngineNotFoundError          neither Graphviz engine runs here
+    │   └── LayoutTooLargeError          the layout would take too long
+    ├── SaveError (ValueError)           nothing can be saved under this name, or in this way
+    └── NotSavedError (OSError)          a file could not be written; what was there is unchanged
+        └── NoFolderError (FileNotFoundError)  the folder for the file is not there
 
 Every message says what was given, what was wanted, and the line to type.
 """
@@ -45,3 +48,30 @@ class EngineNotFoundError(LayoutError):
 
 class LayoutTooLargeError(LayoutError):
     """The layout would take too long."""
+
+
+class SaveError(AutogradVizError, ValueError):
+    """Nothing can be saved under the name that was given, or in the way that was asked for."""
+
+
+class NotSavedError(AutogradVizError, OSError):
+    """A file could not be written; what was there before is unchanged."""
+
+
+class NoFolderError(NotSavedError, FileNotFoundError):
+    """The folder in which a file is to be written is not there."""
+
+
+def told(error: Exception, more: str) -> None:
+    """Put a sentence below an error's own message, where there is one, and else in a note.
+
+    >>> error = ValueError("no.")
+    >>> told(error, "Type yes.")
+    >>> print(error)
+    no.
+    Type yes.
+    """
+    if len(error.args) == 1 and isinstance(error.args[0], str):
+        error.args = (f"{error.args[0]}\n{more}",)
+    else:
+        error.add_note(more)

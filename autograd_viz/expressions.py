@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeGuard
 
-from autograd_viz.text import clean
+from autograd_viz.text import as_written, clean
 
 UNKNOWN = "?"
 LONGEST = 60  # characters; repeated squaring would double the text each time
@@ -76,11 +76,11 @@ def _infix(
     if operation == "Pow" and left is not None and "self" in constants:  # 2 ** x
         left, right = None, left
     if operation == "Mul" and right is None and kept in constants and _is_reciprocal(left):
-        return Expression(f"{constants[kept]:g}{left.text[1:]}", strength)  # 3 / x
+        return Expression(f"{as_written(constants[kept])}{left.text[1:]}", strength)  # 3 / x
     left_text = (left or _constant(constants, "self")).inside(strength + (sign == "**"))
     right_text = right.inside(strength + 1) if right else _constant(constants, kept).text
     if constants.get("alpha", 1) != 1:
-        right_text = f"{constants['alpha']:g} * {right_text}"
+        right_text = f"{as_written(constants['alpha'])} * {right_text}"
     return Expression(f"{left_text} {sign} {right_text}", strength)
 
 
@@ -100,7 +100,7 @@ def _special(
         return Expression(f"1 / {x.inside(3)}", 2)
     if operation == "Rsub":
         alpha = constants.get("alpha", 1)
-        factor = f"{alpha:g} * " if alpha != 1 else ""
+        factor = f"{as_written(alpha)} * " if alpha != 1 else ""
         return Expression(f"{UNKNOWN} - {factor}{x.inside(2)}", 1)
     if operation == "T":
         return Expression(f"{x.inside(_ATOM)}.T")
@@ -110,7 +110,7 @@ def _special(
 def _constant(constants: Mapping[str, float], name: str) -> Expression:
     if name not in constants:
         return Expression(UNKNOWN)
-    return Expression(f"{constants[name]:g}", _UNARY if constants[name] < 0 else _ATOM)
+    return Expression(as_written(constants[name]), _UNARY if constants[name] < 0 else _ATOM)
 
 
 def _argument(value: Expression | None) -> str:

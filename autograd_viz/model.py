@@ -318,7 +318,8 @@ class Trace(Shown):
 
         It shows itself as a plot of the norms by depth, with what is None, zero, NaN or infinite in
         rows of their own. The parameters are those of `params`, frozen ones included; of a trace
-        without `params` all leaves. A gradient's numbers are looked at part by part, in 4 MB.
+        without `params` all leaves. A gradient's numbers are looked at part by part, in 4 MB; below
+        the last bit of its largest one they are rounding, and count as zeros.
 
         >>> import torch, autograd_viz as av
         >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1, bias=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from graphlib import TopologicalSorter
 from itertools import chain, repeat
 from operator import itemgetter
@@ -192,7 +192,7 @@ def outline_of(graph: Graph) -> Outline:
     return Outline([node.name for node in nodes], ages, labels, edges)
 
 
-@cache  # also so that a million nodes of one kind share one text
+@lru_cache(4096)  # also so that a million nodes of one kind share one text
 def _without_package(name: str) -> str:
     return name.rpartition("::")[2]
 

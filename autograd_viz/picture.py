@@ -111,7 +111,7 @@ class Picture(Drawing):
     style: Style = Style()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Formula(Drawing):
     r"""A line of mathematics, as text, LaTeX and SVG.
 
@@ -141,6 +141,9 @@ class Formula(Drawing):
 
     def __str__(self) -> str:
         return self.words
+
+    def __repr__(self) -> str:
+        return f"<Formula {self.words}>"
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from autograd_viz.picture import Drawing
+from autograd_viz.text import as_written, legal
 
 Theme = Literal["auto", "light", "dark"]
 THEMES = ("auto", "light", "dark")
@@ -89,12 +90,18 @@ def figure(fig: Figure, words: str) -> Plot:
             f"av.figure() was given an object of type {type(fig).__name__}; give the figure that "
             "`fig, ax = plt.subplots()` returns first: av.figure(fig, 'The loss falls to 0.')"
         )
-    if not isinstance(words, str) or not words.strip():
+    if not isinstance(words, str) or not legal(words).strip():
         raise ValueError(
             f"words={words!r} tells nothing; say what the figure shows to a reader who does not "
             "see it: av.figure(fig, 'The loss falls from 7.3 to 0.02 in ten epochs.')"
         )
-    words = words.strip()
+    for text in fig.findobj(Text):
+        if isinstance(text, Text) and text.get_text() != legal(text.get_text()):
+            raise ValueError(
+                f"the figure's text {text.get_text()!r} has a character that no font has; "
+                f"take it out: {legal(text.get_text())!r}"
+            )
+    words = legal(words).strip()
     _enlarge(fig)
     drawing = svg_of(fig)
     if pyplot := sys.modules.get("matplotlib.pyplot"):  # the inline backend shows what is open
@@ -209,7 +216,7 @@ def contour_lines(
         shades = colormaps["viridis"](np.linspace(*_SHADES[theme], len(levels)))
         lines = axes.contour(xs, ys, np.ma.array(array, mask=~finite), levels=levels,
                              colors=list(map(tuple, shades)), linewidths=2.5)  # fmt: skip
-        for label in axes.clabel(lines, fontsize=14, fmt="%g", colors=colours["ink"]):
+        for label in axes.clabel(lines, fontsize=14, fmt=as_written, colors=colours["ink"]):
             edge = patheffects.withStroke(linewidth=4, foreground=colours["paper"])
             label.set_path_effects([edge])
     width, height = xs[-1] - xs[0], ys[-1] - ys[0]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,9 +15,8 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from autograd_viz import names as naming
 from autograd_viz.errors import GraphFreedError
-from autograd_viz.interrupts import interrupts_held
 from autograd_viz.progress import progress
-from autograd_viz.side_effects import contained
+from autograd_viz.side_effects import Own, contained, current_task
 from autograd_viz.steps import SCALAR_NODES, Event, Grads
 from autograd_viz.summaries import SMALL, Room
 from autograd_viz.walk import Walk, garbage_collection_paused
@@ -30,14 +29,22 @@ MOST_WAITING = 50  # events whose numbers may wait for their room
 LeafGrads = tuple[tuple[Tensor, Tensor | None], ...]
 
 
+class Recorded(NamedTuple):
+    """What a pass brought."""
+
+    events: list[Event]  # what each node got and sent, in the engine's order
+    leaf_grads: LeafGrads
+    notes: tuple[str, ...]  # what struck, in sentences
+
+
 def recorded_pass(
     walk: Walk,
     outputs: Sequence[Tensor],
     starts: Sequence[Tensor],
     frame: FrameType | None,
     memory: float | None = None,
-) -> tuple[list[Event], LeafGrads]:
-    """Run the engine; return what each node got and sent, in its order, and the leaves' gradients.
+) -> Recorded:
+    """Run the engine, and record it.
 
     Nothing of the user's is changed, as far as tensors with `retain_grad()` are found from `frame`.
     The leaves' gradients are kept whole; of others so many bytes, and then summaries.
@@ -47,16 +54,15 @@ def recorded_pass(
         memory = max(ROOM, leaves * SHARE)
     large = len(walk.functions) > SCALAR_NODES and not walk.customs
     # Ctrl-C is held, so that it cannot strike between a hook and its removal.
-    with garbage_collection_paused(), interrupts_held() as pressed:
+    with garbage_collection_paused() as pressed:
         kept: _Originals | _Copies = (
             _Originals(walk, memory) if large else _Copies(walk, memory, bool(walk.customs))
         )
         try:
-            leaf_grads = _run(walk, outputs, starts, frame, kept, pressed)
+            return _run(walk, outputs, starts, frame, kept, pressed)
         except _ChangedInPlaceError:
             kept = _Copies(walk, memory, everything=True)
-            leaf_grads = _run(walk, outputs, starts, frame, kept, pressed)
-    return kept.events, leaf_grads
+            return _run(walk, outputs, starts, frame, kept, pressed)
 
 
 def _run(
@@ -66,68 +72,81 @@ def _run(
     frame: FrameType | None,
     kept: _Originals | _Copies,
     pressed: Sequence[int],
-) -> LeafGrads:
-    """Run the engine with a hook on each node; return the leaves' gradients."""
+) -> Recorded:
+    """Run the engine with a hook on each node."""
     accumulators, leaves = walk.accumulators, list(walk.leaves.values())
-    events, keep = kept.events, kept.ran
-    total = len(walk.functions)
-    chunk = min(total // 200 + 1, MOST_WAITING)  # so often the reader is told, and may stop
-    hooks: list[Any] = []
-
-    def ran(position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
-        keep(position, grad_inputs, grad_outputs)
-        kept.let_go(LAG)
-        advance(chunk)
-        if pressed:
-            raise KeyboardInterrupt
-
-    def arrived(position: int, grad: Tensor) -> None:
-        if not elsewhere():  # within a checkpoint, whose inner graph is not this one
-            keep(position, (), (grad,))
-
-    try:
-        # A leaf's node does not run under autograd.grad, so its hook sits on the tensor.
-        for position, leaf in zip(accumulators, leaves, strict=True):
-            if leaf.requires_grad:
-                hooks.append(leaf.register_hook(partial(arrived, position)))
-        is_leaf = set(accumulators)
-        for position, function in enumerate(walk.functions):
-            if pressed:
-                raise KeyboardInterrupt
-            if position not in is_leaf:
-                if position in walk.customs:  # it may change in place what it is given
-                    hooks.append(function.register_prehook(partial(kept.enters, position)))
-                hook = ran if position % chunk == chunk - 1 else keep  # each call more counts
-                hooks.append(function.register_hook(partial(hook, position)))
-        with (
-            _grads_kept(frame),
-            contained(walk.functions) as elsewhere,
-            progress("recording the backward pass", total) as advance,
-        ):
+    own = kept.own = Own(starts)
+    with (
+        _grads_kept(walk, frame),
+        contained(walk, own),
+        progress("recording the backward pass", len(walk.functions)) as advance,
+    ):
+        hooks: list[Any] = []
+        begins: Any = [*map(get_gradient_edge, outputs), *own.marks]
+        ends: Any = [GradientEdge(walk.functions[place], 0) for place in accumulators]
+        ends = [*(ends or outputs), *own.marks]
+        try:
+            for hook in _hooks(walk, kept, pressed, advance):
+                hooks.append(hook)
             grads = torch.autograd.grad(
-                [get_gradient_edge(output) for output in outputs],
-                [GradientEdge(walk.functions[i], 0) for i in accumulators] or outputs,
-                grad_outputs=list(map(copied, starts)),  # a hook may change them in place
+                begins,
+                ends,
+                grad_outputs=[*map(copied, starts), *own.ones],  # a hook may change them in place
                 retain_graph=True,
                 allow_unused=True,
             )
-    except RuntimeError as error:
-        if "backward through the graph a second time" in str(error):
-            raise GraphFreedError(
-                "the graph was freed by an earlier backward pass, so there is nothing left to "
-                "trace; compute the output again, or call backward(retain_graph=True) before"
-            ) from error
-        raise
-    finally:
-        for hook in hooks:
-            hook.remove()
-    kept.let_go()
-    kept.check()
-    seen = {event[0] for event in events}
-    for position, grad in zip(accumulators, grads, strict=False):
-        if grad is not None and position not in seen:  # a leaf that no longer requires grad
-            keep(position, (), (grad,))
-    return tuple(zip(leaves, kept.of(grads[: len(leaves)]), strict=True))
+        except RuntimeError as error:
+            if "backward through the graph a second time" in str(error):
+                raise GraphFreedError(
+                    "the graph was freed by an earlier backward pass, so there is nothing left to "
+                    "trace; compute the output again, or call backward(retain_graph=True) before"
+                ) from error
+            raise
+        finally:
+            for hook in hooks:
+                hook.remove()
+        kept.let_go()
+        kept.check()
+        seen = {event[0] for event in kept.events}
+        for position, grad in zip(accumulators, grads, strict=False):
+            if grad is not None and position not in seen:  # a leaf that no longer requires grad
+                kept.add(position, (), (grad,))
+        # While what a custom Function has written over still stands in them.
+        found = kept.of(grads[: len(leaves)])
+    return Recorded(kept.events, tuple(zip(leaves, found, strict=True)), tuple(own.notes))
+
+
+def _hooks(
+    walk: Walk, kept: _Originals | _Copies, pressed: Sequence[int], advance: Callable[[int], None]
+) -> Iterator[Any]:
+    """Put a hook on each node and leaf, one after the other.
+
+    They fire in passes of other threads too, where they do nothing and never raise.
+    """
+    own, keep = kept.own, kept.ran
+    chunk = min(len(walk.functions) // 200 + 1, MOST_WAITING)  # so often the reader may stop
+
+    def ran(position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
+        keep(position, grad_inputs, grad_outputs)
+        if current_task() == own.task:
+            kept.let_go(LAG)
+            advance(chunk)
+            if pressed:
+                raise KeyboardInterrupt
+
+    # A leaf's node does not run under autograd.grad, so its hook sits on the tensor.
+    for position, leaf in walk.leaves.items():
+        if leaf.requires_grad:
+            yield leaf.register_hook(partial(kept.arrived, position))
+    is_leaf = set(walk.accumulators)
+    for position, function in enumerate(walk.functions):
+        if pressed:
+            raise KeyboardInterrupt
+        if position not in is_leaf:
+            if position in walk.customs:  # it may change in place what it is given
+                yield function.register_prehook(partial(kept.enters, position))
+            hook = ran if position % chunk == chunk - 1 else keep  # each call more counts
+            yield function.register_hook(partial(hook, position))
 
 
 def copied(tensor: Tensor) -> Tensor:
@@ -142,6 +161,8 @@ class _ChangedInPlaceError(Exception):
 class _Kept(ABC):
     """What came by, in the engine's order, and the room for its numbers."""
 
+    own: Own  # the pass; what comes by in another one is not kept
+
     def __init__(self, walk: Walk, room: float) -> None:
         self.events: list[Event] = []
         self._leaves = frozenset(walk.accumulators)
@@ -149,6 +170,19 @@ class _Kept(ABC):
         self._limit = room
         self._seen = self._done = 0  # events whose size is known, and that were given their room
         self._size = 0  # bytes that arrived, as if each needed memory of its own
+
+    def arrived(self, position: int, grad: Tensor) -> None:
+        """Keep what arrived at a leaf."""
+        self.ran(position, (), (grad,))
+
+    def ran(self, position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
+        """Keep what a node got and sent. It is called for each node, so it does nothing else."""
+        if current_task() == self.own.task:
+            self.add(position, grad_inputs, grad_outputs)
+
+    @abstractmethod
+    def add(self, position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
+        """Keep what a node of our own pass got and sent."""
 
     def let_go(self, lag: int = 0) -> None:
         """Put summaries in the place of numbers for which there is no room; not in the last events.
@@ -197,8 +231,8 @@ class _Originals(_Kept):
         super().__init__(walk, room)
         self._versions = 0  # the sum of all: a version only grows, so a change shows in the sum
 
-    def ran(self, position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
-        """Keep what a node got and sent. It is called for each node, so it does nothing else."""
+    def add(self, position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
+        """Keep what a node got and sent, and the tensors' versions."""
         versions = 0
         for tensor in grad_inputs:
             if tensor is not None:
@@ -256,9 +290,12 @@ class _Copies(_Kept):
 
     def enters(self, position: int, grad_outputs: Grads) -> None:
         """Keep what a custom Function got, before it can change it."""
-        self._entered[position] = self.of(grad_outputs)
+        if current_task() == self.own.task:
+            self._entered[position] = self.of(grad_outputs)
+            for tensor in grad_outputs:  # a kernel changes no version, so it is copied anew later
+                self._known.pop(id(tensor), None)
 
-    def ran(self, position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
+    def add(self, position: int, grad_inputs: Grads, grad_outputs: Grads) -> None:
         """Keep what a node got and sent."""
         before = self._entered.pop(position, None) or self.of(grad_outputs)
         self.events.append((position, self.of(grad_inputs), before))
@@ -304,13 +341,17 @@ def _check(known: _Copy) -> None:
 
 
 @contextmanager
-def _grads_kept(frame: FrameType | None) -> Iterator[None]:
+def _grads_kept(walk: Walk, frame: FrameType | None) -> Iterator[None]:
     """Put back the `.grad` of tensors with `retain_grad()`, into which every pass adds.
 
     A graph does not know these tensors, so they are looked for where the caller's variables lead.
+    Those of other graphs are left alone: another thread may be adding to them.
     """
-    tensors = naming.reachable_tensors(frame)
-    kept = {id(tensor): (tensor, tensor.grad) for tensor in tensors if tensor.retains_grad}
+    kept = {
+        id(tensor): (tensor, tensor.grad)
+        for tensor in naming.reachable_tensors(frame)
+        if tensor.retains_grad and tensor.grad_fn in walk.index
+    }
     try:
         yield
     finally:

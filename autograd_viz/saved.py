@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ def saved_by(function: Node) -> Saved:
     for name, attribute, raw_attribute in _saved_attributes(type(function)):
         try:
             raw = getattr(function, raw_attribute, None)
-            if _has_hooks(raw):
+            if has_hooks(raw):
                 saved[name] = HOOKED
             else:
                 saved[name] = getattr(function, attribute)
@@ -49,20 +49,26 @@ def saved_by(function: Node) -> Saved:
     return saved
 
 
-def _has_hooks(raw: Any) -> bool:
+def has_hooks(raw: Any) -> bool:
+    """Whether reading a saved tensor, or one of several, would run code."""
     if isinstance(raw, tuple):
-        return any(map(_has_hooks, raw))
+        return any(map(has_hooks, raw))
     return raw is not None and getattr(raw, "unpack_hook", HOOKED) is not None
 
 
-@cache
+# Weak: a cell that is run again makes its custom Functions anew, with all that their classes hold.
+_attributes: WeakKeyDictionary[type[Node], tuple[tuple[str, str, str], ...]] = WeakKeyDictionary()
+
+
 def _saved_attributes(kind: type[Node]) -> tuple[tuple[str, str, str], ...]:
     """(name, where its value is, where the saved tensor itself is) of all that is saved."""
+    if known := _attributes.get(kind):
+        return known
     names = [name.removeprefix("_saved_") for name in dir(kind) if name.startswith("_saved_")]
-    return tuple((name, f"_saved_{name}", f"_raw_saved_{name}") for name in names)
+    found = tuple((name, f"_saved_{name}", f"_raw_saved_{name}") for name in names)
+    return _attributes.setdefault(kind, found)
 
 
-@cache
 def _has_options(kind: type[Node]) -> bool:
     """Whether operations of the kind save something that is no tensor."""
     return any(
@@ -143,7 +149,7 @@ def changed_since(walk: Walk, suspects: Iterable[Slot]) -> frozenset[Slot]:
     same: set[Slot] = set()
     for position, function in enumerate(walk.functions):
         for name, attribute, raw_attribute in _saved_attributes(type(function)):
-            if _has_hooks(getattr(function, raw_attribute, None)):
+            if has_hooks(getattr(function, raw_attribute, None)):
                 continue
             try:
                 saved = getattr(function, attribute)

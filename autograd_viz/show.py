@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autograd_viz import decks, functions_view, layout, svg
+from autograd_viz import decks, files, functions_view, layout, svg
+from autograd_viz.errors import SaveError
 from autograd_viz.model import Graph, Shown, Trace, Variables
 from autograd_viz.picture import ENGINES, THEMES, Drawing, Engine, Strip, Style, Theme
 
@@ -139,6 +140,15 @@ def mimebundle(shown: Drawing) -> dict[str, str]:
     }
 
 
+def live(widget: Any, picture: Drawing) -> dict[str, Any]:
+    """A widget for a notebook, and its picture for where there is no kernel.
+
+    Its class needs `_ipython_display_ = None`, since that of ipywidgets 7 leaves the picture out.
+    """
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    return {"application/vnd.jupyter.widget-view+json": view, **mimebundle(picture)}
+
+
 def save(shown: Drawing, path: str | Path) -> Path:
     """Write a picture to a file and return its path.
 
@@ -147,27 +157,30 @@ def save(shown: Drawing, path: str | Path) -> Path:
     and PDF are made by Typst with the fonts in its wheel, so they look the same everywhere.
 
     Raises:
-        ValueError: the path ends in none of .svg, .pdf, .png, and is of no frames.
+        SaveError: the path ends in none of .svg, .pdf, .png, and is of no frames.
+        NotSavedError: the file could not be written; what was there is unchanged.
     """
+    named = files.named(path)
     is_folder = decks.names_a_folder(path)
-    ending = Path(path).suffix.lower()
+    ending = named.suffix.lower()
     if isinstance(shown, Strip) and (is_folder or ending in (".pdf", ".gif")):
         return decks.save(shown, path)
-    path = Path(path)
     if is_folder or ending == ".gif":
-        raise ValueError(
+        raise SaveError(
             f"{str(path)!r} takes several frames, and this is one picture; all frames are saved "
             'by av.step(e).save("backward.gif")'
         )
     if ending not in FORMATS:
-        raise ValueError(
-            f"{path.name!r} ends in none of {', '.join(FORMATS)}; the ending names the format: "
+        raise SaveError(
+            f"{named.name!r} ends in none of {', '.join(FORMATS)}; the ending names the format: "
             'save("graph.svg")'
         )
+    files.place(named)
     if ending == ".svg":
-        path.write_bytes(shown.svg.encode())
+        written = shown.svg.encode()
     elif ending == ".pdf":
-        path.write_bytes(decks.compiled([shown.svg], "pdf", shown.title))
+        written = decks.compiled([shown.svg], "pdf", shown.title)
     else:
-        path.write_bytes(decks.compiled([shown.svg], "png")[0])
-    return path
+        (written,) = decks.compiled([shown.svg], "png")
+    files.write({named: written})
+    return named

@@ -62,13 +62,20 @@ class Summary(NamedTuple):
         return None
 
 
-def summarised(tensor: Tensor) -> Summary:
+def summarised(tensor: Tensor, *, cut: bool = False) -> Summary:
     """The summary of a tensor with numbers, of any layout, but not an empty one.
 
     Computed in float64, part by part, so that little more memory is needed.
 
+    Args:
+        tensor: the numbers.
+        cut: whether what is only rounding counts as 0, as `rounding` says. A sum that is 0 in
+            mathematics is 0 or some 1e-20 by the order in which a processor adds.
+
     >>> summarised(torch.tensor([3.0, 0.0, -4.0]))[:4]
     (5.0, -4.0, 3.0, 0.3333333333333333)
+    >>> summarised(torch.tensor([3.0, 1e-9, -4.0]), cut=True).zeros
+    0.3333333333333333
     """
     values = tensor.detach()
     implied = 0  # zeros that are not stored
@@ -78,6 +85,7 @@ def summarised(tensor: Tensor) -> Summary:
     elif values.layout is not torch.strided:
         values = values.to_dense()
     summed, least, largest, zeros = [], [], [], implied
+    least_meant = rounding(values) if cut else 0.0
     first, last = (QUARTERS * power for power in DECADES)
     counts = torch.zeros(last - first + 2, dtype=torch.int64)  # with the zeros, and the broken
     if implied:
@@ -85,6 +93,8 @@ def summarised(tensor: Tensor) -> Summary:
     with torch.no_grad():
         for part in _parts(values):
             numbers = part.abs().double() if part.is_complex() else part.double()
+            if least_meant:
+                numbers = numbers.masked_fill(numbers.abs() < least_meant, 0)
             summed.append(torch.linalg.vector_norm(numbers))
             least.append(numbers.min())
             largest.append(numbers.max())
@@ -103,6 +113,27 @@ def summarised(tensor: Tensor) -> Summary:
             tuple(quarters),
             tensor.numel() - zeros - int(counts[1:-1].sum()),
         )
+
+
+def rounding(values: Tensor) -> float:
+    """Below which magnitude an element is no more than the last bit of the largest finite one.
+
+    Of float32's bits for narrower types too: their own last bit is 1 % of a number, and gradients
+    spread further than that.
+
+    >>> rounding(torch.tensor([2.0, float("inf")])) == 2 * torch.finfo(torch.float32).eps
+    True
+    """
+    wide = values.dtype in (torch.float64, torch.complex128)
+    with torch.no_grad():
+        largest = max(
+            (
+                float(part.abs().double().nan_to_num_(nan=0, posinf=0).max())
+                for part in _parts(values)
+            ),
+            default=0.0,
+        )
+    return largest * torch.finfo(torch.float64 if wide else torch.float32).eps
 
 
 def _parts(values: Tensor) -> Iterator[Tensor]:

@@ -17,6 +17,7 @@ from autograd_viz import layout
 from autograd_viz.errors import LayoutError, LayoutTooLargeError
 from autograd_viz.picture import Arrow, Box, Cluster, Drawing, Engine, Formula, Picture, Strip
 from autograd_viz.progress import progress
+from autograd_viz.text import legal
 from autograd_viz.typeset import (
     AXIS,
     FRACTION_PAD,
@@ -28,6 +29,7 @@ from autograd_viz.typeset import (
     Size,
     Sup,
     glyphs,
+    lean,
     measure,
     width,
 )
@@ -149,7 +151,7 @@ def stylesheet() -> str:
     """
     return "\n".join(
         f".av-{theme}{{{''.join(f'--av-{name}:{value};' for name, value in colours.items())}}}"
-        f"{_rules(f'.av-{theme}', colours)}{_rules_of_groups(f'.av-{theme}', colours)}"
+        f"{_rules(f'.av-{theme}', colours)}"
         for theme, colours in (("light", _LIGHT), ("dark", _DARK))
     )
 
@@ -205,15 +207,14 @@ def _group(x: float, y: float) -> str:
 def _document(
     body: Sequence[str], wide: float, high: float, title: str, description: str, theme: str
 ) -> str:
-    groups = any('class="av-cluster"' in part or "av-flow" in part for part in body)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="av av-{theme}" {_FONT} role="img" '
-            f'aria-label={quoteattr(_legal(title))} width="{_n(wide)}" height="{_n(high)}" '
+            f'aria-label={quoteattr(legal(title))} width="{_n(wide)}" height="{_n(high)}" '
             f'viewBox="0 0 {_n(wide)} {_n(high)}">',
-            f"<title>{escape(_legal(title))}</title>",
-            f"<desc>{escape(_legal(description))}</desc>",
-            f"<style>{_css(theme, groups)}</style>",
+            f"<title>{escape(legal(title))}</title>",
+            f"<desc>{escape(legal(description))}</desc>",
+            f"<style>{_css(theme)}</style>",
             f'<rect class="av-paper" width="{_n(wide)}" height="{_n(high)}" rx="6"/>',
             *body,
             "</svg>",
@@ -222,18 +223,16 @@ def _document(
     )
 
 
-def _css(theme: str, groups: bool) -> str:
+def _css(theme: str) -> str:
     scope = f".av-{theme}"
-
-    def rules(colour: dict[str, str]) -> str:
-        return _rules(scope, colour) + (_rules_of_groups(scope, colour) if groups else "")
-
     if theme == "auto":
-        return f"{rules(_LIGHT)}@media (prefers-color-scheme: dark){{{rules(_DARK)}}}"
-    return rules(_DARK if theme == "dark" else _LIGHT)
+        dark = f"@media (prefers-color-scheme: dark){{{_rules(scope, _DARK)}}}"
+        return f"{_rules(scope, _LIGHT)}{dark}"
+    return _rules(scope, _DARK if theme == "dark" else _LIGHT)
 
 
 def _rules(scope: str, colour: dict[str, str]) -> str:
+    alarm = colour["alarm-line"]
     rules = {
         ".av-paper": f"fill:{colour['paper']}",
         "text": f"fill:{colour['ink']}",
@@ -243,7 +242,7 @@ def _rules(scope: str, colour: dict[str, str]) -> str:
         ".av-leaf": f"fill:{colour['leaf']};stroke:{colour['leaf-line']};stroke-width:1.6",
         ".av-ring": f"fill:none;stroke:{colour['leaf-line']};stroke-width:1.2",
         ".av-empty": f"fill:{colour['paper']};stroke-dasharray:5 4",
-        ".av-alarm": f"fill:{colour['alarm']};stroke:{colour['alarm-line']};stroke-width:4",
+        ".av-alarm": f"fill:{colour['alarm']};stroke:{alarm};stroke-width:4",
         ".av-rule": f"stroke:{colour['soft']};stroke-width:1.2",
         ".av-bar": f"stroke:{colour['ink']};stroke-width:1",
         ".av-arrow": f"fill:none;stroke:{colour['ink']};stroke-width:1.5",
@@ -256,17 +255,9 @@ def _rules(scope: str, colour: dict[str, str]) -> str:
         ".av-lit": f"stroke:{colour['lit']};stroke-width:4",
         ".av-head.av-lit": f"fill:{colour['lit']};stroke:none",
         ".av-dim": "opacity:.3",
-        ".av-cut": f"stroke:{colour['alarm-line']};stroke-width:3;stroke-dasharray:7 5",
-        ".av-head.av-cut": f"fill:{colour['alarm-line']};stroke:none",
-        ".av-cross": f"fill:none;stroke:{colour['alarm-line']};stroke-width:4",
-    }
-    return "".join(f"{scope} {selector}{{{rule}}}" for selector, rule in rules.items())
-
-
-def _rules_of_groups(scope: str, colour: dict[str, str]) -> str:
-    """What only pictures with groups need: stored pictures of other kinds stay as they are."""
-    alarm = colour["alarm-line"]
-    rules = {
+        ".av-cut": f"stroke:{alarm};stroke-width:3;stroke-dasharray:7 5",
+        ".av-head.av-cut": f"fill:{alarm};stroke:none",
+        ".av-cross": f"fill:none;stroke:{alarm};stroke-width:4",
         ".av-cluster rect": f"fill:{colour['soft']};fill-opacity:.06;stroke:{colour['soft']};"
         "stroke-width:1.2",
         ".av-cluster .av-sign": f"fill:{colour['paper']};fill-opacity:1;stroke:none",
@@ -519,7 +510,8 @@ def _lines(
 
 def _text(line: Line, x: float, y: float, size: float, name: str = "") -> Iterator[str]:
     """A line from x on, with its baseline at y."""
-    for part in line:
+    for before, part in zip((None, *line), line, strict=False):
+        x += lean(before, part, size)
         if isinstance(part, Frac):
             yield from _fraction(part, x, y, size)
         elif isinstance(part, Sup):
@@ -544,7 +536,7 @@ def _run(run: Run, x: float, y: float, size: float, name: str) -> str:
     style = ' font-style="italic"' if run.style == "math" else ""
     names = f' class="{name}"' if name else ""
     return (
-        f'<text{names} x="{_n(x)}" y="{_n(y)}"{font}{style}{stretch}>{escape(_legal(text))}</text>'
+        f'<text{names} x="{_n(x)}" y="{_n(y)}"{font}{style}{stretch}>{escape(legal(text))}</text>'
     )
 
 
@@ -559,18 +551,6 @@ def _fraction(frac: Frac, x: float, y: float, size: float) -> Iterator[str]:
         f'x2="{_n(left + room + 1)}" y2="{_n(bar)}"/>'
     )
     yield from _text(frac.below, left + (room - below.width) / 2, bar + gap + below.ascent, small)
-
-
-def _legal(text: str) -> str:
-    """Without the characters that XML forbids."""
-    return "".join(
-        char
-        for char in text
-        if char in "\t\n\r"
-        or "\x20" <= char <= "\ud7ff"
-        or "\ue000" <= char <= "\ufffd"
-        or char > "\uffff"
-    )
 
 
 # Arrows

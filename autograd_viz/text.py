@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,30 +15,64 @@ if TYPE_CHECKING:
 
 LONGEST = 40  # characters of a name that are shown
 FEW = 4  # elements of a tensor that are shown one by one
+# Between these, four decimals are four digits or more, and eleven characters at most.
+_LEAST, _MOST = 0.1, 99_999.999_95
 
 
 def number(value: complex) -> str:
-    """A number as PyTorch prints it, whole numbers without decimals.
+    """A value with four significant digits or more, so within 5e-4 of it, in parts of the value.
 
-    >>> number(10.656171), number(2.0), number(4.1433e-05), number(float("nan"))
-    ('10.6562', '2', '4.143e-05', 'NaN')
+    From 0.1 up to 1e5 with four decimals, as PyTorch prints, beyond with four digits. What is
+    shorter is the number itself to all seven digits of float32: 2.5 is `2.5`, but 2.50001 is
+    `2.5000`; and what reads as a whole number is one.
+
+    >>> number(10.656171), number(2.5), number(2.0), number(2.00001), number(0.03125)
+    ('10.6562', '2.5', '2', '2.0000', '0.03125')
+    >>> number(4.1433e-05), number(1e6), number(float("nan")), number(1.5 - 2j)
+    ('4.143e-05', '1e+06', 'NaN', '1.5-2i')
     """
-    if type(value) is float and 1e-3 <= abs(value) < 1e5:  # most are
+    if type(value) is float and _LEAST <= abs(value) < _MOST:  # most are
         whole = int(value)
-        return str(whole) if whole == value else f"{value:.4f}"
+        return str(whole) if whole == value else decimals(value)
     if isinstance(value, complex):
         imaginary = number(value.imag)
         sign = "" if imaginary.startswith("-") else "+"
         return f"{number(value.real)}{sign}{imaginary}i"
-    if math.isnan(value):
+    if value != value:
         return "NaN"
     if math.isinf(value):
         return "inf" if value > 0 else "-inf"
-    if value == int(value) and abs(value) < 1e6:
+    if abs(value) < 1e6 and value == int(value):
         return str(int(value))
-    if 1e-3 <= abs(value) < 1e5:
-        return f"{value:.4f}"
-    return f"{value:.3e}"
+    if _LEAST <= abs(value) < _MOST:
+        return decimals(value)
+    return _trimmed(f"{value:#.4g}", value)
+
+
+def decimals(value: float, most: int = 4) -> str:
+    """A value with so many decimals; with fewer where they are the number itself.
+
+    >>> decimals(0.25), decimals(2.00001), decimals(0.123456, 5)
+    ('0.25', '2.0000', '0.12346')
+    """
+    return _trimmed(f"{value:.{most}f}", value)
+
+
+def _trimmed(shown: str, value: float) -> str:
+    digits, e, exponent = shown.partition("e")
+    short = f"{digits.rstrip('0').removesuffix('.')}{e}{exponent}"
+    named = float(short)
+    whole = not e and "." not in short
+    return short if named == (value if whole else float(as_written(value))) else shown
+
+
+def as_written(value: float) -> str:
+    """A number that a person has written, as 0.044715: with the seven digits that float32 keeps.
+
+    >>> as_written(0.044715), as_written(2.0), as_written(1e-3), as_written(0.1 + 1e-9)
+    ('0.044715', '2', '0.001', '0.1')
+    """
+    return f"{value:.7g}" if math.isfinite(value) else number(value)
 
 
 def shape(size: Sequence[int]) -> str:
@@ -82,7 +117,7 @@ def summary(tensor: Tensor) -> list[str]:
 
     >>> import torch
     >>> summary(torch.tensor(2.0)), summary(torch.tensor([1.0, 2.5]))
-    (['2'], ['[1, 2.5000]'])
+    (['2'], ['[1, 2.5]'])
     >>> summary(torch.arange(12.0).reshape(3, 4))
     ['3 × 4, norm 22.4944', 'min 0, max 11']
     """
@@ -185,6 +220,44 @@ def clean(name: str, longest: int = LONGEST) -> str:
         return line
     tail = longest // 3
     return f"{line[: longest - tail - 1]}…{line[-tail:]}"
+
+
+def legal(text: str) -> str:
+    r"""Without the characters that no XML and no message may hold, such as half of a pair.
+
+    >>> legal("x\ud800\x00y")
+    'xy'
+    """
+    return "".join(
+        char
+        for char in text
+        if char in "\t\n\r"
+        or "\x20" <= char <= "\ud7ff"
+        or "\ue000" <= char <= "\ufffd"
+        or char > "\uffff"
+    )
+
+
+def apart(names: Sequence[str], longest: int) -> list[str]:
+    """Names as short as `clean` makes them, or else as long as it takes to tell them apart.
+
+    Where some look alike, what all long ones begin with is left out first.
+
+    >>> apart(["head.weight", "layers.0.query.weight", "layers.0.paths.weight"], 15)
+    ['head.weight', '…query.weight', '…paths.weight']
+    """
+    names = [clean(name, max(len(name), 1)) for name in names]
+    long = [name for name in names if len(name) > longest]
+    columns = zip(*(name.split(".")[:-1] for name in long), strict=False)
+    begin = "".join(f"{each[0]}." for each in takewhile(lambda each: len({*each}) == 1, columns))
+    without = [f"…{name.removeprefix(begin)}" if name in long else name for name in names]
+    for length in (longest, *range(longest, max(map(len, names), default=0) + 1)):
+        shown = [clean(name, length) for name in names]
+        if len({*shown}) == len({*names}):
+            return shown
+        if begin:
+            names, begin = without, ""
+    return names
 
 
 def joined(items: Sequence[str], separator: str = ", ", most: int = 6) -> str:

@@ -31,6 +31,13 @@ _TIMES_ITALIC = {
     611: "ABEFPRVX", 667: "CKNw", 675: "+<=>", 722: "DGHOQUm", 778: "&", 833: "%MW", 920: "@",
     1000: "…", 300: "₀₁₂₃₄₅₆₇₈₉",
 }  # fmt: skip
+# How far italic letters lean out of their width, by the same metrics, in thousandths of an em; f, V
+# and W as in Libertinus, in which files are written.
+_LEANING = {
+    22: "CE", 27: "d", 34: "F", 39: "M", 44: "HJUX", 50: "IZ", 60: "KN", 77: "TY", 150: "VW",
+    220: "f",
+}  # fmt: skip
+_LEANS = {char: over for over, chars in _LEANING.items() for char in chars}
 _WIDTHS = {
     "text": {char: width for width, chars in _TIMES.items() for char in chars},
     "math": {char: width for width, chars in _TIMES_ITALIC.items() for char in chars},
@@ -83,6 +90,18 @@ def width(run: Run, size: float) -> float:
     return sum(_char_width(char, run.style) for char in kept) * size / 1000
 
 
+def lean(before: Run | Frac | Sup | None, part: Run | Frac | Sup, size: float) -> float:
+    """Pixels between an italic letter that leans over and an exponent, or a bracket's upper end.
+
+    >>> lean(Run("f", "math"), Sup((Run("-1"),)), 10), lean(Run("a", "math"), Run(")"), 10)
+    (2.2, 0.0)
+    """
+    if not isinstance(before, Run) or before.style != "math":
+        return 0.0
+    tall = isinstance(part, Sup) or (isinstance(part, Run) and part.text[:1] in (*")]|",))
+    return _LEANS.get(before.text[-1:], 0) * size / 1000 if tall else 0.0
+
+
 def glyphs(run: Run) -> str:
     """The text as it is drawn: the star of programs stands too high between letters."""
     return re.sub(r"(?<!\*)\*(?!\*)", "·", run.text) if run.style == "text" else run.text
@@ -105,7 +124,8 @@ def measure(line: Line, size: float) -> Size:
     Size(width=20.64, ascent=7.0, descent=2.2)
     """
     total, ascent, descent = 0.0, 0.7 * size, 0.22 * size
-    for part in line:
+    for before, part in zip((None, *line), line, strict=False):
+        total += lean(before, part, size)
         if isinstance(part, Run):
             total += width(part, size)
         elif isinstance(part, Sup):
@@ -120,7 +140,7 @@ def measure(line: Line, size: float) -> Size:
     return Size(round(total, 2), round(ascent, 2), round(descent, 2))
 
 
-@cache
+@lru_cache(4096)
 def math(text: str) -> Line:
     """Split text so that names stand in italics, functions (a bracket follows) and numbers not.
 

@@ -131,6 +131,8 @@ class _Drawing:
             return f"Details for {text.clean(self.shown.focus)}"
         outputs = range(len(self.shown.graph.outputs))
         names = [notation.output_name(self.shown, number) for number in outputs]
+        if not names:  # no function of the graph computes a result that needs no gradient
+            names = [text.clean(self.shown.nodes[-1].name or "the result")]
         return _TITLES[self.view].format(name=text.joined(names, most=MOST_OUTPUTS))
 
     def picture(self, frame: int, style: Style | None, whole: bool = False) -> Picture:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from autograd_viz.interrupts import interrupts_held
+from autograd_viz.interrupts import Held, interrupts_held
 from autograd_viz.progress import progress
 from autograd_viz.release import SAFE, NextFunctions, protect
 
@@ -64,7 +64,7 @@ def walk_from(roots: Sequence[Node]) -> Walk:
     with garbage_collection_paused():
         if not _completed(walk, roots, SAFE):
             # Ctrl-C is held, a second for a million nodes, or a deep graph were left unprotected.
-            with interrupts_held(), progress("walking the graph") as advance:
+            with progress("walking the graph") as advance:
                 while not _completed(walk, roots, CHUNK):
                     advance(CHUNK)
                 tops = {walk.index[root] for root in roots}
@@ -96,15 +96,19 @@ def _completed(walk: Walk, roots: Sequence[Node], most: int) -> bool:
 
 
 @contextmanager
-def garbage_collection_paused() -> Iterator[None]:
-    """Many new objects set the collector off again and again, over a graph that only grows."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+def garbage_collection_paused() -> Iterator[Held]:
+    """Many new objects set the collector off again and again, over a graph that only grows.
+
+    Ctrl-C is held, or the collector would stay off where it strikes between the block and its end.
+    """
+    with interrupts_held() as held:
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            yield held
+        finally:
+            if enabled:
+                gc.enable()
 
 
 def is_accumulator(function: Node) -> bool:

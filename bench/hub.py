@@ -34,7 +34,7 @@ def proxy_script() -> Path:
     folder = ROOT / "build" / "hub"
     package = folder / "node_modules" / "configurable-http-proxy"
     known = package / "package.json"
-    if not known.is_file() or json.loads(known.read_text())["version"] != PROXY:
+    if not known.is_file() or json.loads(known.read_text(encoding="utf-8"))["version"] != PROXY:
         folder.mkdir(parents=True, exist_ok=True)
         quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
         made = npm(
@@ -61,7 +61,7 @@ class Hub:
         self.password = secrets.token_hex(16)
         self.token = secrets.token_hex(16)  # of the service that stops the students' servers
         self.environment = {**os.environ, "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(16)}
-        (folder / "jupyterhub_config.py").write_text(self.config())
+        (folder / "jupyterhub_config.py").write_text(self.config(), encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
 
     def config(self) -> str:
@@ -96,7 +96,7 @@ class Hub:
 
     def begin(self, name: str, *command: str) -> subprocess.Popen[bytes]:
         """Start a program that writes into a log of the folder."""
-        with (self.folder / f"{name}.log").open("a") as log:
+        with (self.folder / f"{name}.log").open("a", encoding="utf-8") as log:
             return subprocess.Popen(
                 command, cwd=self.folder, env=self.environment, stdout=log, stderr=log
             )
@@ -129,7 +129,9 @@ class Hub:
             except httpx.TransportError:
                 pass
             time.sleep(0.2)
-        raise RuntimeError(f"the hub does not answer:\n{(self.folder / 'hub.log').read_text()}")
+        raise RuntimeError(
+            f"the hub does not answer:\n{(self.folder / 'hub.log').read_text(encoding='utf-8')}"
+        )
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End the hub alone: the proxy and the students' servers live on."""

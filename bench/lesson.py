@@ -56,7 +56,7 @@ class Hour:
 
 def megabytes(pid: str) -> tuple[float, float, float]:
     """A process's memory: what it sees, its share of it, and what is its own alone."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
 
     def of(*names: str) -> float:
         return sum(int(kb) for name in names for kb in re.findall(rf"^{name}: +(\d+)", text, re.M))
@@ -68,7 +68,7 @@ def megabytes(pid: str) -> tuple[float, float, float]:
 
 def seconds(pid: str) -> float:
     """What a process has computed, in seconds of one core."""
-    numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    numbers = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
 
 

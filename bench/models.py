@@ -47,7 +47,7 @@ def chained_function(folder: Path, nodes: int) -> Callable[[Tensor], Tensor]:
 
 def loaded(path: Path, lines: list[str]) -> ModuleType:
     """The module of some lines, from a file, since a program reads its source."""
-    path.write_text("\n".join(lines))
+    path.write_text("\n".join(lines), encoding="utf-8")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise AssertionError("a path with the ending .py has a loader")

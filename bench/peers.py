@@ -194,7 +194,11 @@ def peak() -> int:
     """The largest memory of this process so far, in bytes."""
     status = Path("/proc/self/status")  # getrusage would begin with the parent's peak on Linux
     if status.exists():
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        (line,) = (
+            line
+            for line in status.read_text(encoding="utf-8").splitlines()
+            if line.startswith("VmHWM")
+        )
         return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
@@ -356,7 +360,7 @@ def version(package: str) -> str:
 def processor() -> str:
     """The processor's name."""
     file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or "unknown processor"
 

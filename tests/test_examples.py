@@ -30,7 +30,7 @@ def tried(tmp_path):
 
     def run(*options: str, before: str = "") -> tuple[list[str], str]:
         test = tmp_path / "test_it.py"
-        test.write_text(before + TESTS)
+        test.write_text(before + TESTS, encoding="utf-8")
         command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider"]
         ran = subprocess.run(
             [*command, f"--rootdir={tmp_path}", *options, str(test)],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import inspect
 import os
 import signal
 import subprocess
@@ -9,8 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import autograd_viz
+import autograd_viz as av
 from autograd_viz.interrupts import interrupts_held
 
 PROGRAM = """
@@ -129,3 +134,115 @@ def test_the_second_strikes_at_once():
         reached = True
     assert not reached
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+OURS = str(Path(autograd_viz.__file__).parent)
+
+
+class Striking:
+    """Presses Ctrl-C when our own code, or contextlib's, comes to its n-th line or call.
+
+    What a trace function raises when a generator goes on or yields ends the generator without its
+    `finally`, as no signal does; so there only its lines count.
+    """
+
+    def __init__(self, moment: int) -> None:
+        self.moment, self.passed = moment, 0
+
+    def __enter__(self) -> None:
+        sys.settrace(self.enters)
+
+    def __exit__(self, *error: object) -> None:
+        sys.settrace(None)
+
+    def enters(self, frame, event, arg):
+        name = frame.f_code.co_filename
+        if name.startswith(OURS) or name == contextlib.__file__:
+            return self.steps(frame, event, arg)
+        return None
+
+    def steps(self, frame, event, arg):
+        generator = frame.f_code.co_flags & inspect.CO_GENERATOR
+        if event == "line" or (event == "call" and not generator):
+            self.passed += 1
+        if self.passed == self.moment:
+            self.passed += 1
+            # As Python does, which tells the handler in which frame it struck: this one.
+            signal.getsignal(signal.SIGINT)(signal.SIGINT, frame)
+        return self.steps
+
+
+def recorded(model, leaf, y, folder):
+    with av.record(model):
+        model(torch.ones(1, 1))
+
+
+def loss_of(x):
+    y = x * 2
+    return y * y
+
+
+def saved(model, leaf, y, folder):
+    av.graph(y).picture().save(folder / "picture.svg")
+
+
+WORKS = {  # with how many moments there are from one strike to the next
+    "record": (recorded, 1),
+    "graph": (lambda model, leaf, y, folder: av.graph(y), 7),
+    "trace": (lambda model, leaf, y, folder: av.trace(y), 7),
+    "program": (lambda model, leaf, y, folder: av.program(loss_of, x=2.0), 41),
+    "nudge": (lambda model, leaf, y, folder: av.nudge(loss_of, "x", 0.1, x=2.0), 307),
+    "explore": (lambda model, leaf, y, folder: av.explore(loss_of, x=2.0), 1_999),
+    "descend": (
+        lambda model, leaf, y, folder: av.descend(loss_of, learning_rate=0.1, steps=2, x=2.0),
+        1_999,
+    ),
+    "save": (saved, 1_999),
+}
+
+
+@pytest.mark.parametrize("work", WORKS)
+def test_an_interrupt_between_any_two_lines_leaves_nothing(work, tmp_path):
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    function, stride = WORKS[work]
+    model = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Tanh())
+    leaf = torch.tensor(2.0, requires_grad=True)
+    leaf.grad = torch.tensor(7.0)
+    y = (leaf * 3).sin()
+    middle = y * 1
+    middle.retain_grad()
+    hooks, wanted = [], torch.autograd.grad(middle, leaf, retain_graph=True)[0]
+    middle.grad = None
+    for node in (middle.grad_fn, y.grad_fn):
+        for register in (node.register_hook, node.register_prehook):
+            handle = register(lambda *grads: None)
+            hooks.append(handle.hooks_dict_ref())
+            handle.remove()
+    function(model, leaf, middle, tmp_path)  # what is loaded and cached is so from now on
+    modes = torch._C._len_torch_function_stack()
+    streams, engine = (sys.stdout, sys.stderr), torch.autograd._engine_run_backward
+    moment, struck = 1, 0
+    while True:
+        striking = Striking(moment)
+        try:
+            with striking:
+                function(model, leaf, middle, tmp_path)
+        except KeyboardInterrupt as error:
+            struck += 1
+            kept = error  # as IPython keeps the last one, with all its frames
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, moment
+        assert gc.isenabled(), moment
+        assert not any(each._forward_hooks or each._forward_pre_hooks for each in model.modules())
+        assert not torch.nn.modules.module._global_forward_pre_hooks, moment
+        assert not leaf._backward_hooks, moment
+        assert not any(hooks), moment
+        assert (leaf.grad.item(), middle.grad) == (7, None), moment
+        assert torch._C._len_torch_function_stack() == modes, moment
+        assert (sys.stdout, sys.stderr) == streams, moment
+        assert torch.autograd._engine_run_backward is engine, moment
+        if striking.passed < moment:
+            break
+        moment += stride
+    assert struck
+    assert kept
+    assert torch.autograd.grad(middle, leaf)[0] == wanted

@@ -26,9 +26,9 @@ def run(program, *arguments: str, folder: Path = ROOT) -> "subprocess.CompletedP
 
 def install(folder: Path, *options: str) -> None:
     """Install what package-lock.json in the folder names, unless that is there already."""
-    lock = (TESTS / "package-lock.json").read_text()
+    lock = (TESTS / "package-lock.json").read_text(encoding="utf-8")
     done = folder / "node_modules" / "installed.json"
-    if done.is_file() and done.read_text() == lock:
+    if done.is_file() and done.read_text(encoding="utf-8") == lock:
         return
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
@@ -39,7 +39,7 @@ def install(folder: Path, *options: str) -> None:
         why = re.search(r"npm error (?!code|syscall|errno)(.*)", made.stderr)
         said = why[1] if why else made.stderr.strip()
         pytest.fail(f"npm could not install TypeScript, is its registry in reach? {said}", False)
-    done.write_text(lock)
+    done.write_text(lock, encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -64,18 +64,22 @@ def test_types(compiler):
 
 def test_the_check_of_types_finds_a_mistake(compiler, tmp_path):
     right, wrong = "frame = frameOf(step, count)", 'frame = frameOf(step, "" + count)'
-    assert right in SCRIPT.read_text()
-    (tmp_path / "wrong.js").write_text(SCRIPT.read_text().replace(right, wrong))
-    config = json.loads((TESTS / "tsconfig.json").read_text()) | {"files": ["wrong.js"]}
-    (tmp_path / "tsconfig.json").write_text(json.dumps(config))
+    assert right in SCRIPT.read_text(encoding="utf-8")
+    (tmp_path / "wrong.js").write_text(
+        SCRIPT.read_text(encoding="utf-8").replace(right, wrong), encoding="utf-8"
+    )
+    config = json.loads((TESTS / "tsconfig.json").read_text(encoding="utf-8")) | {
+        "files": ["wrong.js"]
+    }
+    (tmp_path / "tsconfig.json").write_text(json.dumps(config), encoding="utf-8")
     checked = run(node, compiler, "--project", str(tmp_path))
     assert "Argument of type 'string' is not assignable" in checked.stdout
 
 
 def test_the_lock_file_names_no_registry():
-    lock = json.loads((TESTS / "package-lock.json").read_text())
+    lock = json.loads((TESTS / "package-lock.json").read_text(encoding="utf-8"))
     assert all("resolved" not in entry for entry in lock["packages"].values())
-    wanted = json.loads((TESTS / "package.json").read_text())["devDependencies"]
+    wanted = json.loads((TESTS / "package.json").read_text(encoding="utf-8"))["devDependencies"]
     assert lock["packages"][""]["devDependencies"] == wanted
 
 

@@ -149,7 +149,7 @@ def test_results_show_themselves():
 def test_a_picture_is_saved_by_its_ending(tmp_path):
     a = torch.tensor(2.0, requires_grad=True)
     path = av.graph(a.exp()).save(tmp_path / "graph.svg")
-    assert path.read_text().startswith("<svg")
+    assert path.read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_variables_are_those_of_the_graph_or_of_the_trace():

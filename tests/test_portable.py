@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.test_project import tracked_files
 
 ROOT = Path(__file__).parents[1]
 # A Python on Windows that writes into a pipe or a file has cp1252 for both.
@@ -66,8 +69,19 @@ def test_files_are_written_and_read_as_utf8(place, tmp_path):
 
 
 def test_every_file_is_opened_with_its_encoding():
-    """Also where no test of ours comes by; EncodingWarning only sees what runs."""
+    """In the tests, too, and where none of them comes by; EncodingWarning only sees what runs."""
     rule = ("--isolated", "--preview", "--select", "PLW1514", "--output-format", "concise")
-    command = [sys.executable, "-m", "ruff", "check", *rule, str(ROOT / "autograd_viz")]
+    command = [sys.executable, "-m", "ruff", "check", *rule, str(ROOT)]
     done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout
+
+
+def test_every_text_is_read_and_written_with_its_encoding():
+    """Also where ruff cannot tell that the object is a path."""
+    for path in tracked_files():
+        if path.suffix == ".py":
+            for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                    given = len(node.args) + any(each.arg == "encoding" for each in node.keywords)
+                    wanted = {"read_text": 1, "write_text": 2}.get(node.func.attr, 0)
+                    assert given >= wanted, f"{path}, line {node.lineno}: {ast.unparse(node)}"

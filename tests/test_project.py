@@ -14,13 +14,15 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import autograd_viz
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TOP_LEVEL = {
     ".ci",
+    ".dockerignore",
     ".gitattributes",
     ".github",
     ".gitignore",
@@ -32,8 +34,10 @@ TOP_LEVEL = {
     "LICENSE-TEXT",
     "Makefile",
     "README.md",
+    "SECURITY.md",
     "autograd_viz",
     "bench",
+    "conftest.py",
     "deploy",
     "docs",
     "environment.yml",
@@ -65,19 +69,40 @@ def ranges(*extras: str) -> dict[str, SpecifierSet]:
 
 def conda() -> tuple[dict[str, str], list[str]]:
     """Returns what environment.yml takes from conda-forge, and its lines for pip."""
-    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))[
+        "dependencies"
+    ]
     (pip,) = (entry["pip"] for entry in dependencies if isinstance(entry, dict))
     names = [entry for entry in dependencies if isinstance(entry, str) and entry != "pip"]
     return dict(name.split("=") for name in names), pip
 
 
-REQUIREMENTS = pins((ROOT / "requirements.txt").read_text().splitlines())
+REQUIREMENTS = pins((ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines())
 
 
 def test_requirements_pin_each_dependency_within_its_range():
     allowed = ranges(*PROJECT["optional-dependencies"])
     assert REQUIREMENTS.keys() == allowed.keys()
     assert [name for name in allowed if REQUIREMENTS[name] not in allowed[name]] == []
+
+
+def test_the_lowest_versions_are_those_that_the_ranges_begin_with():
+    """So that what `make test VERSIONS=lowest` runs is what pyproject.toml allows."""
+    lowest = pins((ROOT / "tests/versions/lowest.txt").read_text(encoding="utf-8").splitlines())
+    begin = {
+        name: next(each.version for each in allowed if each.operator in (">=", "=="))
+        for name, allowed in (ranges("notebooks") | {"pillow": ranges("present")["pillow"]}).items()
+    }
+    assert {name: Version(version) for name, version in lowest.items()} == {
+        name: Version(version) for name, version in begin.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["lowest", "colab", "newest"])
+def test_other_versions_are_within_the_ranges(name):
+    lines = (ROOT / f"tests/versions/{name}.txt").read_text(encoding="utf-8").splitlines()
+    allowed = ranges(*PROJECT["optional-dependencies"])
+    assert [each for each, version in pins(lines).items() if version not in allowed[each]] == []
 
 
 def test_environment_has_what_notebooks_need_at_the_same_versions():
@@ -94,14 +119,14 @@ def test_python_versions_agree():
     assert from_conda["python"] in classifiers
     assert [version for version in classifiers if version not in requires] == []
     (oldest,) = requires
-    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
     assert tools["mypy"]["python_version"] == oldest.version == classifiers[0]
     assert tools["ruff"]["target-version"] == "py" + oldest.version.replace(".", "")
 
 
 def test_version_is_in_the_changelog_or_unreleased():
     assert re.fullmatch(r"\d+\.\d+\.\d+", autograd_viz.__version__)
-    assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text()
+    assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_repo2docker_picks_environment_yml():

@@ -128,7 +128,7 @@ def test_an_unknown_ending_is_an_error_and_leaves_no_file(folder, name):
 
 
 @pytest.mark.parametrize("ending", ["svg", "pdf", "png"])
-def test_a_missing_folder_is_pythons_own_error(tmp_path, ending):
+def test_a_missing_folder_is_not_made(tmp_path, ending):
     with pytest.raises(FileNotFoundError, match="missing"):
         main_example().save(tmp_path / "missing" / f"picture.{ending}")
     assert list(tmp_path.iterdir()) == []

@@ -1,9 +1,14 @@
 """Lines of mathematics: what is italic, how wide text is taken to be, and fractions."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from autograd_viz.picture import Formula
 from autograd_viz.typeset import (
     TRANSPOSED,
     Frac,
@@ -107,3 +112,24 @@ def test_a_transposed_matrix_and_a_power_without_brackets():
 def test_the_object_of_a_method_is_a_name():
     assert math("z₂.sum()") == (Run("z₂", "math"), Run(".sum()"))
     assert math("self.w * f(x)")[0] == Run("self.w", "math")
+
+
+def parts_of_ink(path: Path) -> int:
+    """How many parts of a picture's ink do not touch each other."""
+    ink = np.asarray(Image.open(path).convert("L")) < 128
+    waiting, parts = {*map(tuple, np.argwhere(ink).tolist())}, 0
+    while waiting:
+        parts += 1
+        edge = [waiting.pop()]
+        while edge:
+            y, x = edge.pop()
+            around = {(y + i, x + j) for i in (-1, 0, 1) for j in (-1, 0, 1)} & waiting
+            waiting -= around
+            edge += around
+    return parts
+
+
+@pytest.mark.parametrize("letter", [*"fdlTVWYKNIJHMFE"])
+def test_a_minus_in_an_exponent_is_seen_beside_an_italic_letter(letter, tmp_path):
+    drawn = Formula(math(f"{letter} ** -1")).save(tmp_path / "power.png")
+    assert parts_of_ink(drawn) == 3  # the letter, the minus, and the 1

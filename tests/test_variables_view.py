@@ -425,3 +425,10 @@ def test_a_constant_has_a_value_and_no_derivative():
         assert [plain(line) for line in box.lower or ()] == ["no gradient"]
         arrows = [arrow for arrow in backward.arrows if arrow.target == box.id]
         assert [arrow.marks for arrow in arrows] == [("constant",)]
+
+
+def test_the_chain_rule_shows_itself_in_a_cell():
+    x = torch.tensor(2.0, requires_grad=True)
+    rules = av.trace(x**2).variables().chain_rule()
+    assert repr(rules) == "(<Formula ∂(x^2)/∂x = ∂(x^2)/∂(x^2) * ∂(x^2)/∂x = 1 * 4 = 4>,)"
+    assert rules[0]._repr_mimebundle_()["text/html"].startswith("<img src=")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import autograd_viz
+from autograd_viz.widgets import page
 from tests.building import ROOT, built, environment, outside, run
 
 PACKAGE = ROOT / "autograd_viz"
@@ -105,9 +106,8 @@ def test_its_widget_brings_script_and_style(python, tmp_path):
         "print(av.step(e).save_html('lecture.html').stat().st_size > 20_000)\n"
     )
     assert run(python, program, tmp_path) == "True\n"
-    for name in ("explorer.js", "explorer.css"):
-        source = (PACKAGE / "widgets" / "static" / name).read_text(encoding="utf-8")
-        assert (tmp_path / name).read_text(encoding="utf-8").endswith(source)
+    for name, source in {"explorer.js": page.live_script(), "explorer.css": page.style()}.items():
+        assert (tmp_path / name).read_text(encoding="utf-8") == source
 
 
 def checked(python: Path, program: str, folder: Path) -> str:

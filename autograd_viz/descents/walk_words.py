@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from autograd_viz.descents.walks import Descent, Point
-from autograd_viz.text import joined, number
+from autograd_viz.text import as_written, joined, number
 
 NOISE = 1e-5  # of the largest change: what is smaller may be rounding
 ROWS = 41  # that a table has at most, but for the last
@@ -17,7 +17,8 @@ Limits = tuple[tuple[float, float], ...]  # of the picture, to the right and upw
 def heading(walk: Descent) -> str:
     """As in `Gradient descent of loss over w, learning rate 0.1`."""
     over = " and ".join(walk.names) if len(walk.names) < 3 else f"{len(walk.names)} inputs"
-    return f"Gradient descent of {walk.output} over {over}, learning rate {walk.learning_rate:.6g}"
+    rate = as_written(walk.learning_rate)
+    return f"Gradient descent of {walk.output} over {over}, learning rate {rate}"
 
 
 def here(walk: Descent, step: int) -> str:
@@ -34,7 +35,7 @@ def update(walk: Descent, step: int) -> str:
     if len(walk.names) == 1:
         (at,), (slope,) = walk.points[step], walk.gradients[step]
         signed = f"({number(slope)})" if slope < 0 else number(slope)
-        rule += f" = {number(at)} − {walk.learning_rate:.6g} × {signed}"
+        rule += f" = {number(at)} − {as_written(walk.learning_rate)} × {signed}"
     return f"{rule} = {_point(walk.next_point(step))}"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autograd_viz.kept_state import random_numbers_kept
 from autograd_viz.programs.arguments import Function
 from autograd_viz.text import clean, number, table
 from autograd_viz.typeset import derivative, plain
@@ -77,12 +78,11 @@ def descent(
     """
     leaves = {name: torch.tensor(value, requires_grad=True) for name, value in start.items()}
     points, losses, gradients, ended = [], [], [], ""
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        random = torch.get_rng_state()
+    with torch.enable_grad():
         for step in range(steps + 1):
-            torch.set_rng_state(random)
             try:
-                loss, gradient = _slopes(function, leaves, constants)
+                with random_numbers_kept():
+                    loss, gradient = _slopes(function, leaves, constants)
             except Exception as error:  # whatever the function may raise away from its start
                 if step == 0:
                     raise

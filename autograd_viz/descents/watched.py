@@ -18,7 +18,9 @@ from autograd_viz.plots import Plot, Theme, checked_theme
 from autograd_viz.programs.arguments import Function, checked_function
 from autograd_viz.programs.forward import Program, program
 from autograd_viz.text import clean
+from autograd_viz.widgets.closing import made_for
 from autograd_viz.widgets.grids import Axis, Grid
+from autograd_viz.widgets.keeper import Keeper
 from autograd_viz.widgets.ranges import step_between
 
 MOST_STEPS = 1000
@@ -48,7 +50,12 @@ class Watched(ipywidgets.VBox):  # type: ignore[misc]
             format="svg+xml",
             layout=ipywidgets.Layout(width=f"{SIZE[0] * 96:.0f}px", max_width="100%"),
         )
-        super().__init__(children=[*_rows(controls), self._picture], **now)
+        rows, keeper = _rows(controls), Keeper()
+        super().__init__(children=[*rows, self._picture, keeper], **now)
+        # In the page itself, so that a step does not wait for the other's answer.
+        link = ipywidgets.jslink((controls["play"], "value"), (controls["step"], "value"))
+        inside = [*controls.values(), *rows, self._picture, keeper, link]
+        self._parts = [*made_for(self, *inside), *inside]
         for name, control in controls.items():
             if name in ("step", "learning_rate"):
                 traitlets.link((self, name), (control, "value"))
@@ -78,10 +85,18 @@ class Watched(ipywidgets.VBox):  # type: ignore[misc]
     def __repr__(self) -> str:
         return f"<{walk_words.heading(self._path)}: step {self.step}>"
 
+    _ipython_display_ = None
+
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """As a widget where one can be shown, else as a picture, else in words."""
-        live = dict(super()._repr_mimebundle_(**kwargs) or {})
-        return live | show.mimebundle(self.snapshot())
+        return show.live(self, self.snapshot())
+
+    def close(self) -> None:
+        """Take the widget away, with its picture and its controls."""
+        if self.comm is not None:
+            for part in self._parts:
+                part.close()
+        super().close()
 
     def _shown(self, step: int) -> int:
         """The step, or the one at which the walk ended before."""
@@ -292,13 +307,10 @@ def _controls(
     style = {"description_width": "9em"}
     wide = ipywidgets.Layout(width="30em", max_width="100%")
     slider = ipywidgets.IntSlider(steps, 0, steps, description="step", style=style, layout=wide)
-    play = ipywidgets.Play(
-        value=steps, min=0, max=steps, interval=PACE, tooltip="play the steps", show_repeat=False
-    )
+    play = ipywidgets.Play(value=steps, min=0, max=steps, interval=PACE, show_repeat=False)
+    play.tooltip = "play the steps"  # not in the call: in ipywidgets 7 it is no trait
     # "_playing" in ipywidgets 7, which Colab has.
     play.observe(lambda change: _from_the_start(play, change), ["playing", "_playing"])
-    # Between the two in the page itself, so that a step does not wait for the other's answer.
-    ipywidgets.jslink((play, "value"), (slider, "value"))
     controls: dict[str, Any] = {"step": slider, "play": play}
     ranges = ({"learning_rate": rates} if rates else {}) | sliders
     for name, (low, high, step) in ranges.items():

@@ -71,7 +71,7 @@ def read(frame: FrameType | None) -> Source | None:
     lines = linecache.getlines(frame.f_code.co_filename, frame.f_globals)
     cells = _cells(frame)
     tree = _parsed("".join(lines))
-    if frame.f_code.co_name == "<module>" and cells:
+    if _is_module(frame) and cells:
         return _from_cells(cells, lines, frame, tree)
     if tree is None:
         return None
@@ -81,7 +81,7 @@ def read(frame: FrameType | None) -> Source | None:
     where = _cell_name(cells, lines)
     reader = _Reader(where, lines, frame.f_lineno, call)
     body: Sequence[ast.stmt] = tree.body
-    if frame.f_code.co_name != "<module>":
+    if not _is_module(frame):
         own = _function_at(tree, frame)
         if own is None:
             return None
@@ -92,6 +92,12 @@ def read(frame: FrameType | None) -> Source | None:
         if text.rstrip() != "".join(lines).rstrip() and (other := _parsed(text)) is not None:
             functions = _functions(other, f"In[{number}], ", text.splitlines()) | functions
     return Source((*statements, *_given(call, where)), functions, _arguments(call))
+
+
+def _is_module(frame: FrameType) -> bool:
+    """Whether it runs a module or a cell, which IPython 7 calls `<cell line: 3>`."""
+    name = frame.f_code.co_name
+    return name == "<module>" or name.startswith("<cell line: ")
 
 
 def _from_cells(

@@ -56,7 +56,7 @@ def needs_no_gradient(case: Case) -> Reason:
             "detached",
             f"{case.because()} {name} is {alias} cut off from its graph: both hold the same "
             f"memory, but {name} does not require grad, as after .detach(), .data or NumPy. "
-            f"Use {alias} itcase.",
+            f"Use {alias} itself.",
             broken=Broken("the same memory", f"{name}: {alias} without a graph", None, alias),
         )
     late = case.line_at(case.facts.names_of(tensor))

@@ -25,6 +25,9 @@ from autograd_viz.saved import saved_by
 from autograd_viz.text import has_numbers
 from autograd_viz.walk import Walk
 
+# `model.layers[-1].weight`, `P["b"]`: a place, which is no call and not computed.
+_PLACE = re.compile(r"""[^\W\d]\w*(\.[^\W\d]\w*|\[(-?\w+|'[^'\\]*'|"[^"\\]*")\])*""")
+
 
 @dataclass(frozen=True, eq=False)
 class Facts:
@@ -67,8 +70,7 @@ class Facts:
             return names[0]
         written = self.written(0 if tensor is self.tensor else 1)
         short = written is not None and len(written) <= 40
-        plain = written is not None and re.fullmatch(r"[^\W\d][\w.\[\]]*", written) is not None
-        return written if short and plain else None
+        return written if short and _PLACE.fullmatch(written or "") else None
 
     @cached_property
     def grad(self) -> Tensor | None:

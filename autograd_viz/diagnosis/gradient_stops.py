@@ -88,9 +88,9 @@ def largest(tensor: Tensor) -> float:
     return float(tensor.detach().to_dense().abs().max())
 
 
-def troubled_value(graph: Graph, node: int) -> Slot | None:
-    """The first value of the forward pass, on the way to the output, that is not finite."""
-    way = on_the_way(graph, node)
+def troubled_value(graph: Graph, node: int | None = None) -> Slot | None:
+    """The first value of the forward pass that is not finite, of those on the way from a node."""
+    way = range(len(graph.nodes)) if node is None else on_the_way(graph, node)
     found = [
         slot for slot, value in graph.values.items() if slot.node in way and text.trouble(value)
     ]

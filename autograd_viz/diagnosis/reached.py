@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autograd_viz import text
@@ -11,7 +12,7 @@ from autograd_viz.diagnosis.cases import Case
 from autograd_viz.diagnosis.freed import freed, inputs_of
 from autograd_viz.diagnosis.gradient_stops import largest
 from autograd_viz.diagnosis.reason import Reason
-from autograd_viz.model import Edge, Trace
+from autograd_viz.model import Edge, Graph, Trace
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +25,7 @@ def reached(case: Case) -> Reason:
     """The answer for a tensor that the output's graph leads to, and that keeps its gradient."""
     attempt, name = case.facts.attempt, case.name
     if case.facts.is_freed:
-        return freed(case)
+        return _with_output(case, freed(case))
     if isinstance(attempt, Exception):
         first = str(attempt).partition(". ")[0].partition("\n")[0].rstrip(".")
         case.evidence.append(f"{type(attempt).__name__}: {first}")
@@ -42,13 +43,67 @@ def reached(case: Case) -> Reason:
         return _none_returned(case, trace)
     case.evidence.append(f"one pass from {case.result} gives {', '.join(text.summary(once))}")
     if grad is None:
-        return _not_run(case, trace, once)
+        reason = _not_run(case, trace, once)
+        return reason if text.trouble(once) else _with_output(case, reason)
     case.evidence.append(f"{case.grad_name} is {', '.join(text.summary(grad))}")
     if text.trouble(once) or text.trouble(grad):
         return _trouble(case, trace, once, grad)
     if not largest(once) and not largest(grad):
-        return _zero(case, trace)
-    return _compared(case, trace, once, grad, name)
+        return _with_output(case, _zero(case, trace))
+    return _with_output(case, _compared(case, trace, once, grad, name))
+
+
+def _with_output(case: Case, reason: Reason) -> Reason:
+    """The answer, after the news that the output is no number, which a finite gradient hides."""
+    assert case.output is not None
+    assert case.facts.captured is not None
+    kind = text.trouble(case.output)
+    if kind is None:
+        return reason
+    said = f"{case.result} {'is' if case.output.numel() == 1 else 'holds'} {kind}"
+    case.evidence.append(said)
+    graph = case.facts.captured[0]
+    slot = gradient_stops.troubled_value(graph)
+    if slot is not None:
+        value = ", ".join(text.summary(graph.values[slot]))
+        nothing = _of_nothing_before(case.facts.trace, slot.node)
+        said += f": {_made(case, graph, slot.node)} gives {value}{nothing}"
+    return replace(reason, text=f"{said}. {reason.text}", evidence=tuple(case.evidence))
+
+
+def _of_nothing_before(trace: Trace | None, node: int) -> str:
+    """The same for what a value was computed from: not each operation keeps its value."""
+    if trace is None:
+        return ""
+    before = (
+        one
+        for one in trace.step_of
+        if _is_nan_of_nothing(trace, one) and node in gradient_stops.on_the_way(trace.graph, one)
+    )
+    return next(filter(None, (_of_nothing(trace, one) for one in (node, *before))), "")
+
+
+def _made(case: Case, graph: Graph, node: int) -> str:
+    return case.variable_of(node) or graph.nodes[node].name
+
+
+def _is_nan_of_nothing(trace: Trace, node: int) -> bool:
+    known = trace.graph.nodes[node]
+    averages = re.match(r"(Mean|Std|Var|Median)Backward", known.name)
+    return averages is not None or known.constants.get("reduction") == 1
+
+
+def _of_nothing(trace: Trace, node: int) -> str:
+    """`, the mean of nothing`, where what an operation was given has no elements."""
+    if node not in trace.step_of:
+        return ""
+    sent = trace.steps[trace.step_of[node]].grad_inputs
+    operation = gradient_stops.operation(trace.graph.nodes[node].name)
+    if any(grad is not None and grad.numel() == 0 for grad in sent):
+        return f", the {operation} of nothing"
+    if trace.graph.nodes[node].constants.get("total_weight") == 0:  # each target is ignored
+        return f", the {operation} of no target: all are ignored, or weigh nothing"
+    return ""
 
 
 def _not_run(case: Case, trace: Trace, once: Tensor) -> Reason:
@@ -123,6 +178,8 @@ def _zero(case: Case, trace: Trace) -> Reason:
         )
     step = graph.nodes[edge.source]
     because = gradient_stops.made_zero(graph, edge, case.facts.saved(edge.source))
+    if nothing := _of_nothing(trace, edge.source):
+        because = f"it is {nothing.removeprefix(', ')}"
     case.evidence.append(f"{step.name} gets a gradient and sends 0")
     stepped = re.sub(r"Backward\d*$", "", step.name) in gradient_stops.STEPS
     return case.reason(
@@ -150,14 +207,15 @@ def _trouble(case: Case, trace: Trace, once: Tensor, grad: Tensor) -> Reason:
     edge = gradient_stops.first_trouble(trace, case.node)
     if slot is not None:
         value = graph.values[slot]
-        made = case.variable_of(slot.node) or graph.nodes[slot.node].name
+        made = _made(case, graph, slot.node)
         case.evidence.append(f"{made} is {', '.join(text.summary(value))} in the forward pass")
         inputs = inputs_of(case, slot)
         stop = edge or next(iter(graph.in_edges[slot.node]), None)
         return case.reason(
             "nan",
             f"{begin} a value of the forward pass is {text.trouble(value)} already: "
-            f"{made} gives {', '.join(text.summary(value))}{inputs}. Look for the input "
+            f"{made} gives {', '.join(text.summary(value))}{inputs}"
+            f"{_of_nothing(trace, slot.node)}. Look for the input "
             "that makes it so before you look at gradients.",
             stop=stop,
         )
@@ -196,11 +254,11 @@ def _compared(case: Case, trace: Trace, once: Tensor, grad: Tensor, name: str) -
         ones = "" if trace.starts[0].numel() == 1 else " (begun with ones, as by .sum())"
         zeros = int((grad == 0).sum()) if not grad.is_sparse else 0
         note = f" Of its {grad.numel()} elements {zeros} are 0." if zeros else ""
-        return case.reason(
-            "well",
-            f"All is well: {case.grad_name} is {shown}, which is what one backward pass from "
-            f"{case.result} gives{ones}.{note}",
-        )
+        said = f"{case.grad_name} is {shown}, which is what one backward pass from {case.result}"
+        assert case.output is not None
+        if text.trouble(case.output):
+            return case.reason("nan", f"{said} gives{ones}.{note}")
+        return case.reason("well", f"All is well: {said} gives{ones}.{note}")
     if passes is not None:
         return case.reason(
             "accumulated",

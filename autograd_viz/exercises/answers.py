@@ -5,11 +5,29 @@ from __future__ import annotations
 import inspect
 import linecache
 import math
+import sys
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import FunctionType
+from typing import Any, TypeGuard
 
+import numpy as np
 from torch import Tensor
+
+from autograd_viz.exercises.formula import (
+    Formula,
+    finite,
+    from_sympy,
+    names_in,
+    value,
+)
+from autograd_viz.exercises.formula import UnreadableError as UnreadableError
+from autograd_viz.exercises.formula_parser import parsed
+from autograd_viz.text import number
+
+LONGEST = 120  # characters of what is shown of an answer
+FEW = 20  # elements of a list or tensor that are shown
 
 Point = Mapping[str, Tensor]  # the values of all names that a formula may use, float64 of shape ()
 
@@ -18,23 +36,17 @@ class UnfinishedError(Exception):
     """The answer still has the `...` of the stub, or a function that returns nothing."""
 
 
-class UnreadableError(Exception):
-    """The answer cannot be understood; the message says why, and what to write."""
-
-
 def is_constant(answer: object) -> bool:
     """Whether it is a number, or text or a formula without a name in it.
 
     >>> [is_constant(answer) for answer in (2, "2e-3 * ln(2)", "2x", abs)]
     [True, True, False, False]
     """
-    if isinstance(answer, str):
+    if _is_formula(answer):
         try:
-            answer = _parsed(answer, ())
+            return not names_in(_formula(answer, None))
         except UnreadableError:
             return False
-    if hasattr(answer, "free_symbols"):
-        return not answer.free_symbols
     return not callable(answer)
 
 
@@ -57,15 +69,53 @@ def number_of(answer: object) -> float:
     """
     if is_open(answer):
         raise UnfinishedError
-    if isinstance(answer, str) or hasattr(answer, "free_symbols"):
-        return _value(_expression(answer, ()), {})
-    if isinstance(answer, Tensor) and answer.numel() != 1:
+    if _is_formula(answer):
+        found = value(_formula(answer, ()), {})
+        if not math.isfinite(found):
+            raise UnreadableError(
+                f"{shown(answer)} has no value: it divides by 0, takes a root or a logarithm of "
+                "what has none, or is beyond 1.8e308, the largest float"
+            )
+        return found
+    if isinstance(answer, Tensor | np.ndarray) and math.prod(answer.shape) != 1:
         raise UnreadableError(f"a tensor of shape {tuple(answer.shape)} is not one number")
     try:
-        return float(answer)  # type: ignore[arg-type]  # what has no __float__ is caught
-    except (TypeError, ValueError):
+        return finite(answer.item() if isinstance(answer, np.ndarray) else answer)
+    except UnreadableError:
+        raise
+    except Exception:  # of a __float__ that is not ours, any
         kind = type(answer).__name__
         raise UnreadableError(f"{kind} is not a number; write one, such as 2.5 or 2 / 3") from None
+
+
+def shown(answer: object, depth: int = 3) -> str:
+    """Any value as short text, whatever its own `repr` does.
+
+    >>> shown([2.0, "x", 10**400, [[[[1]]]]])
+    "[2, 'x', an int of 1329 bits, [[…]]]"
+    """
+    if isinstance(answer, Tensor | np.ndarray):
+        if math.prod(answer.shape) > FEW:
+            return f"{type(answer).__name__} of shape {tuple(answer.shape)}"
+        return shown(answer.tolist(), depth)
+    if isinstance(answer, tuple | list):
+        if not depth:
+            return "…"
+        parts = [shown(part, depth - 1) for part in answer[:FEW]]
+        return f"[{', '.join(parts)}{', …' if len(answer) > FEW else ''}]"
+    if isinstance(answer, float | np.floating):
+        return number(float(answer))
+    if isinstance(answer, int) and answer.bit_length() > LONGEST:
+        return f"an int of {answer.bit_length()} bits"
+    if is_sympy(answer):
+        return "a formula of SymPy"  # to print a large one takes minutes
+    if inspect.isroutine(answer) or isinstance(answer, type):
+        return str(answer.__name__)
+    try:
+        text = repr(answer[:LONGEST] if isinstance(answer, str) else answer)
+    except Exception:  # of a __repr__ that is not ours, any
+        return type(answer).__name__
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def as_function(
@@ -88,9 +138,9 @@ def as_function(
     """
     if is_open(answer):
         raise UnfinishedError
-    if isinstance(answer, str) or hasattr(answer, "free_symbols"):
-        expression = _expression(answer, names)
-        return lambda point: _value(expression, point)
+    if _is_formula(answer):
+        formula = _formula(answer, names)
+        return lambda point: value(formula, {name: float(point[name]) for name in names})
     if callable(answer):
         arguments = _arguments(answer, inputs, names)
         return lambda point: number_of(returned(answer, *(point[name] for name in arguments)))
@@ -104,34 +154,47 @@ def returned(function: Callable[..., Any], *arguments: Any) -> Any:
     Raises:
         UnfinishedError: it returns nothing, or still has a `...` in it.
         UnreadableError: it raised an error; the message names it and its line.
+        KeyboardInterrupt: Ctrl-C ended it.
     """
     try:
         with warnings.catch_warnings():
             # NumPy's functions take a tensor of one number, and complain of how torch gives it.
             warnings.simplefilter("ignore", DeprecationWarning)
             result = function(*arguments)
-    except NotImplementedError:
-        raise UnfinishedError from None
-    except Exception as error:
-        if isinstance(error, TypeError) and "ellipsis" in str(error).lower():
-            raise UnfinishedError from None
-        raise UnreadableError(_told(error, function)) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, too
+        raise what_it_tells(error, function) from error
     parts = result if isinstance(result, tuple | list) else (result,)
     if result is None or any(part is ... for part in parts):
         raise UnfinishedError
     return result
 
 
-def _told(error: Exception, function: Callable[..., Any]) -> str:
-    text = f"it raised {type(error).__name__}: {str(error).partition(chr(10))[0]}"
-    code = getattr(function, "__code__", None)
-    trace, line = error.__traceback__, None
-    while trace is not None:
-        if code is not None and trace.tb_frame.f_code.co_filename == code.co_filename:
-            line = trace.tb_lineno
-        trace = trace.tb_next
+def what_it_tells(error: BaseException, answer: object) -> UnfinishedError | UnreadableError:
+    """What an error that an answer raised tells of it.
+
+    >>> what_it_tells(ZeroDivisionError("division by zero"), lambda x: 1 / 0)
+    UnreadableError('it raised ZeroDivisionError: division by zero')
+    """
+    if isinstance(error, UnfinishedError | UnreadableError):
+        return error
+    try:
+        text = str(error).partition("\n")[0]
+    except Exception:
+        text = ""
+    if isinstance(error, NotImplementedError):
+        return UnfinishedError()
+    if isinstance(error, TypeError) and "ellipsis" in text.lower():
+        return UnfinishedError()
+    said = f"it raised {type(error).__name__}{': ' if text else ''}{text[:LONGEST]}"
+    code = answer.__code__ if type(answer) is FunctionType else None
+    line = None
+    for frame, at in traceback.walk_tb(error.__traceback__):
+        if code and frame.f_code.co_filename == code.co_filename:
+            line = at
     source = linecache.getline(code.co_filename, line).strip() if code and line else ""
-    return f"{text} (in the line `{source}`)" if source else text
+    return UnreadableError(f"{said} (in the line `{source}`)" if source else said)
 
 
 def _arguments(
@@ -157,61 +220,24 @@ def _arguments(
     )
 
 
-def _expression(answer: Any, names: tuple[str, ...]) -> Any:
-    """A formula of SymPy whose symbols are all known."""
-    expression = _parsed(answer, names) if isinstance(answer, str) else answer
-    symbols = {str(symbol) for symbol in getattr(expression, "free_symbols", ())}
-    if unknown := sorted(symbols - set(names)):
-        known = f"it can use {', '.join(names)}" if names else "a plain number is wanted"
+def is_sympy(answer: object) -> TypeGuard[Any]:
+    """Whether it is an expression of SymPy; where SymPy was not loaded, nothing is."""
+    sympy = sys.modules.get("sympy")
+    return sympy is not None and isinstance(answer, sympy.Basic)
+
+
+def _is_formula(answer: object) -> TypeGuard[Any]:
+    return isinstance(answer, str) or is_sympy(answer)
+
+
+def _formula(answer: Any, names: tuple[str, ...] | None) -> Formula:
+    """The formula of an answer, with no names but these in it, or with any."""
+    formula = parsed(answer, names or ()) if isinstance(answer, str) else from_sympy(answer)
+    unknown = sorted(names_in(formula) - set(names or ()))
+    if names is not None and unknown:
+        known = f"a formula can use {', '.join(names)}" if names else "a plain number is wanted"
+        are = "is" if len(unknown) == 1 else "are"
         raise UnreadableError(
-            f"the formula has {', '.join(unknown)}, which is not known here; {known}"
+            f"{' and '.join(map(shown, unknown[:5]))} {are} not known here; {known}"
         )
-    return expression
-
-
-def _parsed(text: str, names: tuple[str, ...]) -> Any:
-    """The formula in a text; `^` is a power and `2x` a product, as on paper."""
-    import sympy
-    from sympy.parsing import sympy_parser
-
-    functions: dict[str, Any] = {
-        name: getattr(sympy, name)
-        for name in ("Integer", "Float", "Rational", "Symbol", "Function", "sqrt", "exp", "sin",
-                     "cos", "tan", "sinh", "cosh", "tanh", "log", "ln", "pi", "Max", "Min")
-    }  # fmt: skip
-    functions |= {
-        "e": sympy.E,
-        "abs": sympy.Abs,
-        "log2": lambda x: sympy.log(x, 2),
-        "log10": lambda x: sympy.log(x, 10),
-        "relu": lambda x: sympy.Max(x, 0),
-        "sigmoid": lambda x: 1 / (1 + sympy.exp(-x)),
-    }
-    transformations = (
-        *sympy_parser.standard_transformations,
-        sympy_parser.convert_xor,
-        sympy_parser.implicit_multiplication,
-    )
-    try:
-        expression = sympy_parser.parse_expr(
-            text.replace("·", "*").replace("−", "-"),
-            local_dict={name: sympy.Symbol(name) for name in names},
-            global_dict={**functions, "__builtins__": {}},
-            transformations=transformations,
-        )
-    except Exception:
-        expression = None
-    if not isinstance(expression, sympy.Expr):
-        raise UnreadableError(
-            f"{text!r} cannot be read as a formula; write it as in Python, such as '2 * (a + b)'"
-        )
-    return expression
-
-
-def _value(expression: Any, point: Point) -> float:
-    values = {name: float(value) for name, value in point.items()}
-    try:
-        number = expression.subs(values).evalf() if hasattr(expression, "subs") else expression
-        return float(number)
-    except (TypeError, ValueError, AttributeError):
-        return math.nan
+    return formula

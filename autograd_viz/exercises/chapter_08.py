@@ -157,7 +157,7 @@ def _compared(expression: Expression, found: Iterable[Any]) -> str:
     for name, yours, wanted in zip(names, found, _true(expression), strict=True):
         yours = float(np.asarray(yours))
         if not same(yours, wanted, _CLOSE):
-            at = " and ".join(f"{x} = {value:g}" for x, value in zip("ab", _AT, strict=True))
+            at = " and ".join(f"{x} = {number(value)}" for x, value in zip("ab", _AT, strict=True))
             told = f"{name} is {number(yours)}, it has to be {number(wanted)}."
             return f"for {expression.text} at {at}: {told} {expression.advice}".strip()
     return ""
@@ -298,7 +298,7 @@ def _tanh_remark(tanh: Any) -> str:
         if arriving != 1:
             return (
                 "The local derivative is right. But when the gradient that arrives is "
-                f"{arriving:g} instead of 1, the same goes on: what does the rule do with g?"
+                f"{number(arriving)} instead of 1, the same goes on: what does the rule do with g?"
             )
         found, shown = _rounded(x.grad), _rounded(wanted.numpy())
         return f"{where}: the gradient of x is {found}, autograd's is {shown}."

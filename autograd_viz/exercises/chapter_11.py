@@ -57,7 +57,7 @@ def _rule_remark(function: Any) -> str:
         for name, ours, yours in zip("xy", true, found, strict=True):
             if yours is not None and same(yours, ours, 1e-6):
                 continue
-            where = f"at x = {at[0]:g}, y = {at[1]:g}"
+            where = f"at x = {number(at[0])}, y = {number(at[1])}"
             if yours is None:
                 return f"{where}: no gradient for {name} comes back."
             if same(found, true[::-1], 1e-6):
@@ -65,7 +65,7 @@ def _rule_remark(function: Any) -> str:
             if arriving != 1:
                 return (
                     "The local derivatives are right. But when the gradient that arrives is "
-                    f"{arriving:g} instead of 1, yours stay the same: what is missing?"
+                    f"{number(arriving)} instead of 1, yours stay the same: what is missing?"
                 )
             theirs, wanted = number(yours.item()), number(ours.item())
             return f"{where}: your gradient for {name} is {theirs}, autograd's is {wanted}."

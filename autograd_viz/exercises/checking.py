@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
+from autograd_viz.exercises.questions import Finding
 from autograd_viz.exercises.series import Exercise, exercise_called, exercises_of
 from autograd_viz.exercises.verdicts import Hint, Progress, Solution, Verdict
 
 _solved: set[str] = set()  # in this kernel; a notebook that is run again checks all answers again
 _hinted: dict[str, int] = {}
+_ENDED = "Ctrl-C ended it before it returned. Is there a loop in it that never ends?"
 
 
 def check(exercise: str, /, **answers: Any) -> Verdict:
@@ -23,7 +26,8 @@ def check(exercise: str, /, **answers: Any) -> Verdict:
     Returns:
         What is right and what is wrong: at which point, with your value and the true one. Where
         the true value would be the answer, it is not told. While a stub has its `...`, the
-        verdict is one calm line.
+        verdict is one calm line. As a condition it is true if the exercise is solved, and false
+        otherwise. A function that does not return is ended by Ctrl-C, and the verdict says so.
 
     Raises:
         ValueError: there is no such exercise.
@@ -41,15 +45,27 @@ def check(exercise: str, /, **answers: Any) -> Verdict:
             f"exercise {found.id} does not ask for {', '.join(unknown)}; "
             f'write av.check("{found.id}", {wanted})'
         )
-    findings = tuple(
-        (question.name, question.finding(answers.get(question.name, ...)))
-        for question in found.questions
-    )
+    findings = _findings(found, answers)
     verdict = Verdict(found.id, findings, _progress(found))
     if verdict.state != "solved":
         return verdict
     _solved.add(found.id)
     return Verdict(found.id, findings, _progress(found))
+
+
+def _findings(found: Exercise, answers: Mapping[str, Any]) -> tuple[tuple[str, Finding], ...]:
+    """What is found of each answer; once Ctrl-C ended one, no further one is judged."""
+    findings: dict[str, Finding] = {}
+    for question in found.questions:
+        try:
+            findings[question.name] = question.finding(answers.get(question.name, ...))
+        except KeyboardInterrupt:
+            findings[question.name] = Finding("wrong", _ENDED)
+            break
+    return tuple(
+        (question.name, findings.get(question.name, Finding("unfinished", "not judged any more.")))
+        for question in found.questions
+    )
 
 
 def hint(exercise: str, /) -> Hint:

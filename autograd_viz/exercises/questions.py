@@ -6,7 +6,7 @@ import math
 import random
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -21,10 +21,13 @@ from autograd_viz.exercises.answers import (
     as_function,
     is_constant,
     is_open,
+    is_sympy,
     number_of,
     returned,
+    shown,
+    what_it_tells,
 )
-from autograd_viz.text import number
+from autograd_viz.text import as_written, number
 
 ROUNDING = 0.005  # relative; "0.36" is right where 0.3607 is
 EXACT = 1e-6  # relative; of formulas and functions
@@ -57,10 +60,12 @@ class Question(ABC):
         try:
             with torch.enable_grad():
                 return self.judged(answer)
-        except UnfinishedError:
-            return Finding("unfinished")
-        except UnreadableError as error:
-            return Finding("wrong", str(error))
+        except KeyboardInterrupt:  # of what may never end; only the caller knows what is next
+            raise
+        except BaseException as error:  # whatever an answer raises: SystemExit, too
+            told = what_it_tells(error, answer)
+            unfinished = isinstance(told, UnfinishedError)
+            return Finding("unfinished") if unfinished else Finding("wrong", str(told))
 
     @abstractmethod
     def judged(self, answer: Any) -> Finding:
@@ -102,13 +107,15 @@ class Choice(Question):
         if isinstance(answer, str):
             answer = answer.strip()
         if not any(_same_choice(answer, option) for option in self.options):
-            raise UnreadableError(f"{answer!r}: give one of {', '.join(map(repr, self.options))}")
+            raise UnreadableError(
+                f"{shown(answer)}: give one of {', '.join(map(repr, self.options))}"
+            )
         if _same_choice(answer, self.true()):
             return Finding("right")
         for slip in self.slips:
             if _same_choice(answer, slip.answer):
-                return Finding("wrong", f"{answer!r} is not it. {slip.remark}")
-        return Finding("wrong", f"{answer!r} is not it.")
+                return Finding("wrong", f"{shown(answer)} is not it. {slip.remark}")
+        return Finding("wrong", f"{shown(answer)} is not it.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,20 +140,23 @@ class Derivative(Question):
         """Compare at each point; the first that differs is told, with both values."""
         names = (*self.inputs, *self.also)
         given = as_function(answer, self.inputs, names)
+        constant = is_constant(answer)
         points = list(self._points())
         if self.at:  # of a formula, its value there is not told either: it would be the answer
-            points = points[:1] if is_constant(answer) else points[1:]
+            points = points[:1] if constant else points[1:]
         for at in points:
             point = self._values(at)
             found, wanted = given(point), self.true_at(at)
-            tolerance = ROUNDING if is_constant(answer) and self.at else EXACT
+            tolerance = ROUNDING if constant and self.at else EXACT
             if _close(found, wanted, tolerance):
                 continue
-            where = ", ".join(f"{name} = {at[name]:g}" for name in self.inputs)
-            if is_constant(answer) and self.at:  # the true value would be the answer
+            where = ", ".join(f"{name} = {as_written(at[name])}" for name in self.inputs)
+            if constant and self.at:  # the true value would be the answer
                 text = f"{number(found)} is not it (at {where})."
             else:
-                text = f"at {where}: yours is {number(found)}, autograd's is {number(wanted)}."
+                beyond = "" if math.isfinite(found) else " (no finite number)"
+                yours = f"yours is {number(found)}{beyond}"
+                text = f"at {where}: {yours}, autograd's is {number(wanted)}."
             return Finding("wrong", " ".join((text, *self._remarks(answer, points))))
         return Finding("right")
 
@@ -205,11 +215,11 @@ class Function(Question):
         if self.given is not None and self._same(answer, self.given):
             raise UnfinishedError
         for place, arguments in enumerate(self.arguments()):
-            shown = ", ".join(map(_shown, arguments))
+            given = ", ".join(map(shown, arguments))
             found = returned(answer, *arguments)
             wanted = self.like(*self.arguments()[place])
             if not same(found, wanted, self.tolerance):
-                text = f"for ({shown}) yours returns {_shown(found)}, wanted is {_shown(wanted)}."
+                text = f"for ({given}) yours returns {shown(found)}, wanted is {shown(wanted)}."
                 remarks = [slip.remark for slip in self.slips if self._same(answer, slip.answer)]
                 return Finding("wrong", " ".join((text, *remarks[:1])))
         return Finding("right")
@@ -235,14 +245,7 @@ class Built(Question):
         """Whether the judge finds nothing wrong."""
         if is_open(answer):
             raise UnfinishedError
-        try:
-            remark = self.judge(answer)
-        except (UnfinishedError, UnreadableError):
-            raise
-        except Exception as error:
-            if isinstance(error, TypeError) and "ellipsis" in str(error).lower():
-                raise UnfinishedError from None
-            raise UnreadableError(f"it raised {type(error).__name__}: {error}") from error
+        remark = self.judge(answer)
         return Finding("wrong", remark) if remark else Finding("right")
 
 
@@ -277,30 +280,35 @@ def same(found: Any, wanted: Any, tolerance: float) -> bool:
         return all(same(*pair, tolerance) for pair in zip(found, wanted, strict=True))
     if isinstance(wanted, (str, bool)) or wanted is None:
         return type(found) is type(wanted) and bool(found == wanted)
+    right = _array(wanted)
     try:
-        left, right = _array(found), _array(wanted)
-    except (TypeError, ValueError):
+        left = _array(found) if _may_have(found, right.shape) else None
+    except (TypeError, ValueError, OverflowError, RuntimeError, UnreadableError):
         return False
-    return left.shape == right.shape and bool(
+    return left is not None and bool(
         np.allclose(left, right, rtol=tolerance, atol=tolerance / 100, equal_nan=True)
     )
 
 
+def _may_have(value: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a value may have a shape, before it is made an array: range(10**9) is a value."""
+    if isinstance(value, Tensor | np.ndarray):
+        return tuple(value.shape) == shape
+    return not isinstance(value, Sized) or (len(shape) > 0 and len(value) == shape[0])
+
+
 def _array(value: Any) -> Any:
-    value = value.detach().cpu() if isinstance(value, Tensor) else value
+    value = value.detach().cpu() if isinstance(value, Tensor) else _plain(value)
+    if np.iscomplexobj(value):
+        raise TypeError("real numbers are compared")
     return np.asarray(value, dtype=np.float64)
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, Tensor):
-        value = value.detach().tolist()
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_shown, value))}]"
-    if isinstance(value, (float, np.floating)):
-        return number(float(value))
-    name = getattr(value, "__name__", None)
-    text = name if callable(value) and name else str(value)
-    return text if len(text) <= 120 else text[:117] + "…"
+def _plain(value: Any) -> Any:
+    """With numbers in the place of SymPy's, whose own way to a float may take for ever."""
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return number_of(value) if is_sympy(value) else value
 
 
 def _same_choice(answer: object, option: object) -> bool:

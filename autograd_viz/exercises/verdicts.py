@@ -65,6 +65,9 @@ class Verdict:
             for name, finding in self.findings
         )
 
+    def __bool__(self) -> bool:
+        return self.state == "solved"
+
     def __repr__(self) -> str:
         if not self.lines:
             return f"{self.headline} {self.progress}"

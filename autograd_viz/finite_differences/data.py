@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from autograd_viz.model import Shown, Variables
 from autograd_viz.picture import Formula
-from autograd_viz.text import FEW, clean, number, shape
+from autograd_viz.text import FEW, as_written, clean, decimals, number, shape
 from autograd_viz.typeset import Frac, Line, Run, derivative
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Value:
         return (
             shape(before.shape),
             f"{moved:,} of {change.numel():,} move" if moved else "the same",
-            f"at most {short(change.abs().max().item())}" if moved else "0",
+            f"at most {number(change.abs().max().item())}" if moved else "0",
             f"at most {number((change.abs().max() / abs(self.step)).item())}" if moved else "0",
         )
 
@@ -110,7 +110,8 @@ class Nudge(Shown):
     measured: Callable[[Sequence[float]], Errors]
 
     def __repr__(self) -> str:
-        return f"<Nudge of {self.name} by {self.step:g}: {self.output} by {short(self.difference)}>"
+        moved = number(self.difference)
+        return f"<Nudge of {self.name} by {as_written(self.step)}: {self.output} by {moved}>"
 
     def drawn(self, style: Style, **options: Any) -> Drawing:
         """Draw it, as `autograd_viz.show.picture` asks for."""
@@ -133,7 +134,10 @@ class Nudge(Shown):
         """The quotient, as in `ΔJ/Δb = 0.0060005/0.001 = 6.0005`."""
         of_by = derivative(clean(self.output), clean(self.name))
         symbol = Frac((Run("Δ"), *of_by.above[1:]), (Run("Δ"), *of_by.below[1:]))
-        numbers = Frac((Run(short(self.difference, 5)),), (Run(short(self.step)),))
+        difference = number(self.difference)
+        if math.isfinite(self.difference):  # a digit more, for who divides it
+            difference = f"{self.difference:.5g}"
+        numbers = Frac((Run(difference),), (Run(as_written(self.step)),))
         line: Line = (symbol, Run(" = "), numbers, Run(f" = {number(self.quotient)}"))
         return Formula(line)
 
@@ -203,15 +207,6 @@ def checked_step(step: object) -> float:
     return float(step)
 
 
-def short(value: float, digits: int = 3) -> str:
-    """A small number with a few digits.
-
-    >>> short(0.006000518), short(0.006000518, 5), short(-2e-07)
-    ('0.006', '0.0060005', '-2e-07')
-    """
-    return f"{value:.{digits}g}" if math.isfinite(value) else number(value)
-
-
 def _digits(change: Tensor) -> int:
     """How many digits after the point show a change."""
     sizes = [abs(each) for each in change.reshape(-1).tolist()]
@@ -224,7 +219,7 @@ def _numbers(values: Tensor, digits: int) -> str:
 
 
 def _changes(change: Tensor) -> str:
-    return _each(change, lambda value: f"{'+' if value > 0 else ''}{short(value)}")
+    return _each(change, lambda value: f"{'+' if value > 0 else ''}{number(value)}")
 
 
 def _each(values: Tensor, text: Callable[[float], str]) -> str:
@@ -235,10 +230,9 @@ def _each(values: Tensor, text: Callable[[float], str]) -> str:
 
 
 def _fixed(value: float, digits: int) -> str:
-    if not math.isfinite(value) or abs(value) >= 1e6 or 0 < abs(value) < 10.0**-digits:
+    if not math.isfinite(value) or abs(value) >= 1e6 or abs(value) < 10.0 ** (3 - digits):
         return number(value)
-    fixed = f"{value:.{digits}f}"
-    return fixed.rstrip("0").rstrip(".") if "." in fixed else fixed
+    return decimals(value, digits)
 
 
 def _whole(value: Tensor) -> str:

@@ -14,7 +14,7 @@ from autograd_viz.finite_differences.data import Errors, Nudge, Value, checked_s
 from autograd_viz.finite_differences.shifted_runs import Shifted
 from autograd_viz.model import Variables
 from autograd_viz.programs.forward import Program
-from autograd_viz.text import clean
+from autograd_viz.text import as_written, clean
 
 DTYPES = (torch.float32, torch.float64)
 
@@ -32,7 +32,7 @@ def nudged(f: Callable[..., Any], name: str, step: float, inputs: Mapping[str, A
     if torch.equal(runs.value[runs.element] + step, runs.value[runs.element]):
         remarks.append(
             f"The step is lost in rounding: {str(runs.value.dtype).removeprefix('torch.')} has no "
-            f"number so near to {runs.value[runs.element].item():g}."
+            f"number so near to {as_written(runs.value[runs.element].item())}."
         )
     return Nudge(
         variables=runs.variables,

@@ -9,9 +9,9 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from autograd_viz import plots, show
-from autograd_viz.finite_differences.data import Errors, Nudge, short
+from autograd_viz.finite_differences.data import Errors, Nudge
 from autograd_viz.plots import Theme
-from autograd_viz.text import number, table
+from autograd_viz.text import as_written, number, table
 
 _KINDS = {"float32": ("orange", "o"), "float64": ("blue", "s")}  # data type -> colour, marker
 
@@ -53,7 +53,7 @@ def error_figure(shown: Nudge, errors: Errors, theme: Theme) -> ErrorFigure:
         _floor(axes, errors, colour)
         _lost(axes, errors, colour)
         axes.axvline(abs(shown.step), color=colour["violet"], linewidth=2.5, linestyle=":",
-                     label=f"chosen step, {short(abs(shown.step))}")  # fmt: skip
+                     label=f"chosen step, {as_written(abs(shown.step))}")  # fmt: skip
         axes.set(xscale="log", yscale="log")
         axes.set_xlabel("step", fontsize=17)
         axes.set_ylabel("|quotient − gradient|", fontsize=17)
@@ -100,5 +100,5 @@ def _words(title: str, errors: Errors) -> str:
     kinds = list(errors.errors)
     rows = [["step", *kinds]]
     for place, step in enumerate(errors.steps):
-        rows.append([f"{step:.3g}", *(f"{errors.errors[kind][place]:.1e}" for kind in kinds)])
+        rows.append([number(step), *(number(errors.errors[kind][place]) for kind in kinds)])
     return "\n".join([title, *table(rows)])

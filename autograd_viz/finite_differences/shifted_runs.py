@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from autograd_viz.kept_state import random_numbers_kept
 from autograd_viz.model import Slot, Variable, Variables
 from autograd_viz.programs import forward
 from autograd_viz.programs.arguments import Function, checked_function
@@ -70,11 +71,8 @@ class Shifted:
 
     def _run(self, call: Callable[[], Program]) -> Program:
         """Run, and put the random generator's state back: each run draws the same numbers."""
-        now = torch.get_rng_state()
-        try:
+        with random_numbers_kept():
             return call()
-        finally:
-            torch.set_rng_state(now)
 
     def _place(self, f: Callable[..., Any]) -> Slot | None:
         """Where the value is in the graph; None for an input that the output does not need."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from autograd_viz import text, variables_view
-from autograd_viz.finite_differences.data import Nudge, Value, short
+from autograd_viz.finite_differences.data import Nudge, Value
 from autograd_viz.picture import Arrow, Box, Drawing, Mark, Picture, Style, marked
 from autograd_viz.typeset import Line, Run, derivative, math
 
@@ -60,7 +60,7 @@ def words(shown: Nudge) -> str:
 
 
 def _title(shown: Nudge) -> str:
-    return f"{shown.output} as {shown.name} moves by {short(shown.step)}"
+    return f"{shown.output} as {shown.name} moves by {text.as_written(shown.step)}"
 
 
 def _with_values(box: Box, rows: Sequence[Value]) -> Box:

@@ -123,7 +123,7 @@ def _written_product(
 
     def operand(one: Operand) -> products.Text | None:
         if one.kind == "number":
-            return products.named(f"{one.place:g}", ())
+            return products.named(text.as_written(one.place), ())
         shape = _operand_shape(recipe, one)
         if one.kind == "input":
             return conjugate(products.named(recipe.inputs[int(one.place)].title, shape))

@@ -22,6 +22,7 @@ from autograd_viz.formulas.products import (
     Text,
     listed,
 )
+from autograd_viz.text import as_written
 
 
 class Step(NamedTuple):
@@ -70,8 +71,7 @@ def vector_jacobian(steps: Sequence[Step], ones: bool) -> Product | None:
 
 
 def _number(value: float) -> Text:
-    text = f"{value:g}"
-    return Text(text, (), ATOM if value >= 0 else PRODUCT)
+    return Text(as_written(value), (), ATOM if value >= 0 else PRODUCT)
 
 
 def _through(g: Product, step: Step) -> Product | None:
@@ -190,7 +190,7 @@ def _elementwise(g: Product, name: str, x: Text | None, y: Text) -> Product | No
 
 
 def _power_text(base: Text, exponent: float) -> str:
-    return f"{base.inside(ATOM)}**{exponent:g}"
+    return f"{base.inside(ATOM)}**{as_written(exponent)}"
 
 
 def _power(base: Text | None, exponent: float) -> Any:

@@ -155,7 +155,7 @@ def _line(slope: _Slope, longest: int | None) -> Line:
     if not formula or (longest is not None and len(formula + slope.condition) > longest):
         return (*slope.symbol, Run(f" = {number}"))
     line: Line = (*slope.symbol, Run(" = "), *slope.formula)
-    if formula != number and slope.number is not None:
+    if slope.number is not None and formula not in (number, text.as_written(slope.number)):
         line = (*line, Run(f" = {number}"))
     return (*line, Run(" if "), *math(slope.condition)) if slope.condition else line
 

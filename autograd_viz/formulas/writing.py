@@ -9,6 +9,7 @@ from typing import NamedTuple
 import sympy
 from sympy import Expr, Symbol
 
+from autograd_viz.text import as_written
 from autograd_viz.typeset import Frac, Line, Run, Sup, math, plain
 
 _SUM, _PRODUCT, _POWER, _ATOM = 1, 2, 4, 5  # how strongly parts hold together
@@ -64,7 +65,7 @@ class _Writer:
         if isinstance(expression, sympy.exp):
             return self._power(expression, stacked)
         if expression.is_Float:
-            return _named(f"{float(expression):g}")
+            return _named(as_written(float(expression)))
         if expression is sympy.pi:
             return _Part((Run("π"),))
         if expression is sympy.E:

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.autograd import _get_sequence_nr  # type: ignore[attr-defined]
 from torch.nn import Module
 
+from autograd_viz.interrupts import interrupts_held
+
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")  # which compute nothing themselves
 
 
@@ -69,6 +71,7 @@ def record(model: Module) -> Iterator[None]:
 
     def enters(module: Module, arguments: Any) -> None:
         if threading.get_ident() == owner:
+            held.strike()
             entered.append((module, _get_sequence_nr()))
 
     def leaves(path: tuple[str, ...], module: Module, arguments: Any, output: Any) -> None:
@@ -84,16 +87,22 @@ def record(model: Module) -> Iterator[None]:
             calls.append(Call(path, type(module).__name__, first, end))
 
     hooks = []
-    try:
-        for name, module in model.named_modules():
-            path = tuple(name.split(".")) if name else ()
-            hooks.append(module.register_forward_pre_hook(enters))
-            hooks.append(module.register_forward_hook(partial(leaves, path), always_call=True))
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-        _recorded[model] = tuple(calls)
+    with interrupts_held() as held:
+        try:
+            for name, module in model.named_modules():
+                path = tuple(name.split(".")) if name else ()
+                hooks.append(module.register_forward_pre_hook(enters))
+                hooks.append(module.register_forward_hook(partial(leaves, path), always_call=True))
+            try:
+                held.open = True  # what follows is the user's own
+                held.strike()
+                yield
+            finally:
+                held.open = False
+        finally:
+            for hook in hooks:
+                hook.remove()
+            _recorded[model] = tuple(calls)
 
 
 def calls_of(model: Module) -> Sequence[Call]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from autograd_viz.summaries import Summary
 
 BARS = "▁▂▃▄▅▆▇█"
+ZEROS = "zeros: elements that are 0, or smaller than the last bit of their gradient's largest one."
 
 State = Literal["flows", "zero", "None", "frozen", "NaN", "inf", "no values"]
 
@@ -36,9 +37,10 @@ class GradientFlow(Shown):
     """The gradients of all parameters by depth; made by `Trace.gradient_flow()`.
 
     It shows itself as a plot of the norms, on a logarithmic scale; what is zero, None, NaN or
-    infinite has a row of its own. Of the gradients' values only the summaries are kept, and while
-    they are made at most 2**17 elements of one are held as copies: 4 MB. A sparse gradient of
-    another layout than COO is made dense first.
+    infinite has a row of its own. An element below the last bit of its gradient's largest one is
+    rounding and counts as 0, so that the same pass says the same on every processor. Of the
+    gradients' values only the summaries are kept, and while they are made at most 2**17 elements of
+    one are held as copies: 4 MB. A sparse gradient of another layout than COO is made dense first.
     """
 
     output: str  # of what the gradients are taken
@@ -73,7 +75,8 @@ class GradientFlow(Shown):
             else:
                 cells = [*map(number, known[:3]), f"{known.zeros:.0%}", _bars(known.decades)]
             rows.append([clean(entry.name), shape(entry.shape), *cells])
-        return "\n".join([self.title, *self.remarks, *table(rows)])
+        zeros = any(entry.summary.zeros for entry in self.entries if entry.summary)
+        return "\n".join([self.title, *self.remarks, *table(rows), *[ZEROS] * zeros])
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -143,7 +146,7 @@ def _entry(name: str, leaf: Tensor, grad: Tensor | None) -> Entry:
         return Entry(name, size, "no values")
     from autograd_viz.summaries import summarised  # torch is loaded where there is a gradient
 
-    summary = summarised(grad)
+    summary = summarised(grad, cut=True)
     state = "flows"
     if summary.norm != summary.norm:
         state = "NaN"

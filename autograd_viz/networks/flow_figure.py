@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from autograd_viz import plots
 from autograd_viz.networks.flow import Entry, GradientFlow
 from autograd_viz.plots import Plot, Theme
-from autograd_viz.text import clean
+from autograd_viz.text import apart
 
 MOST_NAMES = 40  # that fit below the axis
 LONGEST_NAME = 26  # characters
+LETTER = 0.11  # inches that a letter below the axis may take
 FEW = 16  # elements, whose spread would say nothing
 ROOM = 4  # powers of ten below the least norm, for the elements
 Spread = tuple[int, float, float]  # place of an entry, and two powers of ten
@@ -30,33 +31,47 @@ _MARKS = {  # state -> colour, marker
 
 def flow_plot(flow: GradientFlow, theme: Theme) -> Plot:
     """Draw the norms on a logarithmic scale, in the order of the forward pass."""
+    return Plot(flow.title, flow.words, plots.svg_of(drawn(flow, theme), theme))
+
+
+def drawn(flow: GradientFlow, theme: Theme) -> Figure:
+    """The figure, before it is written as SVG."""
     colour = plots.palette(theme)
     entries = flow.entries
     width = min(16.0, max(9.0, 4.0 + 0.3 * len(entries)))
+    step = max(1, math.ceil(len(entries) / MOST_NAMES))
+    places = range(0, len(entries), step)
+    names = apart([entries[place].name for place in places], LONGEST_NAME)
+    height = 8 + LETTER * max(0, max(map(len, names), default=0) - LONGEST_NAME)
     with matplotlib.rc_context(plots.SETTINGS):
-        figure: Any = Figure(figsize=(width, 8), layout="constrained", facecolor=colour["paper"])
+        size = width, height
+        figure: Any = Figure(figsize=size, layout="constrained", facecolor=colour["paper"])
         axes = figure.add_subplot()
         spreads = _spreads(entries)
         rows = _rows(axes, entries, spreads)
         _bars(axes, entries, spreads, colour)
         _series(axes, entries, colour)
         _outstanding(axes, entries, rows, colour)
-        step = max(1, math.ceil(len(entries) / MOST_NAMES))
-        places = range(0, len(entries), step)
-        names = [clean(entries[place].name, LONGEST_NAME) for place in places]
-        axes.set_xticks(list(places), names, rotation=90, fontsize=13)
+        axes.set_xticks(list(places), names, rotation=90, fontsize=13, parse_math=False)
         axes.set_xlim(-0.8, max(len(entries), 1) - 0.2)
         axes.set_xlabel("forward pass →      ← backward pass", fontsize=17)
         axes.set_ylabel("norm of the gradient", fontsize=17)
         axes.set_title(flow.title, fontsize=17)
         plots.coloured(axes, colour)
         axes.grid(visible=False, axis="x")
+        _legend(figure, colour["ink"])
+        return figure  # type: ignore[no-any-return]
+
+
+def _legend(figure: Any, ink: str) -> None:
+    """Below the plot, in as many columns as there is room for."""
+    for columns in (3, 2, 1):
         legend = figure.legend(
-            loc="outside lower center", ncols=2 if width < 12 else 3, frameon=False, fontsize=15
+            loc="outside lower center", ncols=columns, frameon=False, fontsize=15, labelcolor=ink
         )
-        for entry in legend.get_texts():
-            entry.set_color(colour["ink"])
-        return Plot(flow.title, flow.words, plots.svg_of(figure, theme))
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def _known(entries: Iterable[Entry]) -> list[float]:

@@ -161,8 +161,8 @@ class Folded(Shown):
     @cached_property
     def scene(self) -> Scene:
         """What is seen."""
-        with garbage_collection_paused():
-            return scene_of(self)
+        with garbage_collection_paused() as held:
+            return held.through(lambda: scene_of(self))
 
     def functions(self, item: Item) -> np.ndarray:
         """The functions in an item that are not hidden."""
@@ -218,8 +218,8 @@ def _chosen(name: str, items: Sequence[int], index: int) -> int:
 
 def folded(graph: Graph, trace: Trace | None, open: str | Iterable[str]) -> Folded:
     """Fold a graph, opened as far as it stays readable, and at the names given."""
-    with garbage_collection_paused():
-        known, guessed = known_of(graph)
+    with garbage_collection_paused() as held:
+        known, guessed = held.through(lambda: known_of(graph))
     notes = (GUESSED,) if guessed else ()
     found = Folded(graph, trace, known, _fitting(known), notes=notes)
     return found.open(*([open] if isinstance(open, str) else open))

@@ -68,6 +68,17 @@ class Function:
                 function = type(function).__call__
 
     @cached_property
+    def result(self) -> str:
+        """What a result without a name is called: as the function, or as the object."""
+        name = getattr(self.inner, "__name__", "")
+        if name not in ("__call__", "forward"):
+            return text.clean(name)
+        call: Any = self.call
+        while isinstance(call, partial):
+            call = call.func
+        return text.clean(type(getattr(call, "__self__", call)).__name__)
+
+    @cached_property
     def code(self) -> CodeType | None:
         """Its code; None of a C function."""
         code = getattr(self.inner, "__code__", None)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from autograd_viz import text
 from autograd_viz.backward import starting_grads, traced
 from autograd_viz.capture import checked_outputs
+from autograd_viz.kept_state import random_numbers_kept
 from autograd_viz.model import Graph, Shown, Trace, Variables
 from autograd_viz.names import is_tensor
 from autograd_viz.picture import Drawing, Picture, Strip
@@ -214,6 +214,8 @@ class Program(Shown):
 def program(f: Callable[..., Any], /, **inputs: Any) -> Program:
     """Run a function forward once and record it.
 
+    What it draws of random numbers is what your own next call would draw, and will.
+
     Args:
         f: a function of your own that computes with torch; it returns a tensor, or a tuple, list
             or dictionary of tensors. Its statements are read from its source if there is one.
@@ -264,7 +266,7 @@ class _Paths:
 
 
 def _program(function: Function, given: Mapping[str, Any], paths: _Paths) -> Program:
-    with garbage_collection_paused():
+    with garbage_collection_paused(), random_numbers_kept():
         return (_run_again(function, given, paths) if paths.known else None) or _run_anew(
             function, given, paths
         )
@@ -274,7 +276,7 @@ def _run_anew(function: Function, given: Mapping[str, Any], paths: _Paths) -> Pr
     """Run and look at each statement."""
     inputs, outputs, run, found = _run(function, given, lines=True)
     run.outside = outside_of(function.inner)
-    read, walk = outline(run, found, function.source)
+    read, walk = outline(run, found, function.source, function.result)
     paths.add(found, read)
     copies = values_of(found, read.copied)
     graph = read.graph(walk, copies)
@@ -284,10 +286,10 @@ def _run_anew(function: Function, given: Mapping[str, Any], paths: _Paths) -> Pr
 def _run_again(function: Function, given: Mapping[str, Any], paths: _Paths) -> Program | None:
     """Run without looking at statements; None if something else happened than before.
 
-    The state of the random numbers is put back then, since the function has to run once more.
+    The function has to run once more then, with the same random numbers.
     """
-    state = torch.get_rng_state()
-    inputs, outputs, run, found = _run(function, given, lines=False)
+    with random_numbers_kept():
+        inputs, outputs, run, found = _run(function, given, lines=False)
     read = paths.same(found)
     if read is not None:
         walk, slots = walk_of(outputs)
@@ -297,7 +299,6 @@ def _run_again(function: Function, given: Mapping[str, Any], paths: _Paths) -> P
             return Program(
                 inputs, run.result, outputs, graph, function, given, paths, read, walk, copies
             )
-    torch.set_rng_state(state)
     return None
 
 

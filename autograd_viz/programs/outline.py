@@ -115,8 +115,13 @@ def values_of(found: Facts, places: Iterable[int]) -> dict[int, Tensor]:
     return {place: value for place, value in held.items() if value is not None}
 
 
-def outline(run: Run, found: Facts, source: Source | None) -> tuple[Outline, Walk | None]:
-    """Read a run: its graph with the names of the source, and what else there is to draw."""
+def outline(
+    run: Run, found: Facts, source: Source | None, called: str
+) -> tuple[Outline, Walk | None]:
+    """Read a run: its graph with the names of the source, and what else there is to draw.
+
+    A single result without a name is `called` as the function.
+    """
     names = versions(run, found, source)
     outputs = tensors_in(run.result)
     places = tuple(found.history[id(tensor)][-1] for tensor in outputs)
@@ -124,7 +129,7 @@ def outline(run: Run, found: Facts, source: Source | None) -> tuple[Outline, Wal
     node_of, doubtful = _nodes_of(found, walk)
     visits = _visit_of_call(run)
     result_texts, result_line = _result_texts(run, source, names, found, places)
-    _name_the_result(source, names, result_texts)
+    _name_the_result(source, names, result_texts, called)
     place_of = {slot: place for place, slot in node_of.items()}
     node_lines = _lines(run, found, visits, node_of, walk)
     labels = {
@@ -267,12 +272,14 @@ def _result_texts(
     return texts, statement.line
 
 
-def _name_the_result(source: Source | None, names: Versions, texts: Mapping[int, str]) -> None:
+def _name_the_result(
+    source: Source | None, names: Versions, texts: Mapping[int, str], name: str
+) -> None:
     """Call a single result without a name as the function: `loss` for `return error**2`."""
     if len(texts) != 1 or source is None or isinstance(source.node, ast.Lambda):
         return
     (place,) = texts
-    value, name = names.values[place], source.node.name
+    value = names.values[place]
     if value.title is None and all(name != other.name for other in names.values):
         value.name = value.title = name
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
+from autograd_viz.interrupts import interrupts_held
 from autograd_viz.programs.moments import Moment, Moments, tensors_in
 from autograd_viz.programs.sources import Source
 from autograd_viz.programs.statements import Binding, SourceStatement
@@ -154,22 +155,20 @@ def record(
     moments = Moments()
     run = Run(given, begun=moments.met(tensors_in(given)))
     mode = _Calls(code, run.calls, moments)
-    if source is None:
-        with mode:
-            run.result = call()
-        mode.frame = None
-        run.ended = moments.met(tensors_in(run.result))
-        return run
-    tracer = _Statements(run, mode, source)
+    tracer = None if source is None else _Statements(run, mode, source)
     previous = sys.gettrace()
-    try:
-        with mode:
-            sys.settrace(tracer.enters)
-            run.result = call()
-    finally:
-        sys.settrace(previous)
-        mode.frame = None
-    tracer.is_over()
+    with interrupts_held() as held:
+        try:
+            with mode:
+                if tracer is not None:
+                    sys.settrace(tracer.enters)
+                run.result = held.through(call)
+        finally:
+            if tracer is not None:
+                sys.settrace(previous)
+            mode.frame = None
+    if tracer is not None:
+        tracer.is_over()
     run.ended = moments.met(tensors_in(run.result))
     return run
 

@@ -14,6 +14,7 @@ import traitlets
 from autograd_viz import plots, show
 from autograd_viz.plots import Theme, checked_theme
 from autograd_viz.programs.forward import Program
+from autograd_viz.widgets.closing import made_for
 from autograd_viz.widgets.companion_figures import ContourPlot, TangentPlot
 from autograd_viz.widgets.companion_words import point_of
 from autograd_viz.widgets.grids import Axis, Grids, axis_of, one_number
@@ -47,6 +48,7 @@ class Companion(ipywidgets.Image):  # type: ignore[misc]
         width = f"{plot.size[0] * 96:.0f}px"
         layout = ipywidgets.Layout(width=width, max_width="100%", height="auto", flex="0 1 auto")
         super().__init__(format="svg+xml", layout=layout, _view_count=0)
+        self._parts = made_for(self)
         self._draw(None)
         self.observe(self._looked_at, "_view_count")
         if hasattr(followed, "observe"):
@@ -83,14 +85,17 @@ class Companion(ipywidgets.Image):  # type: ignore[misc]
         if hasattr(self._followed, "unobserve") and self.comm is not None:
             self._followed.unobserve(self._moved, "inputs")
             self.unobserve(self._looked_at, "_view_count")
+            for part in self._parts:
+                part.close()
         if self._task is not None and self._loop is not None and self._loop.is_running():
             self._loop.call_soon_threadsafe(self._task.cancel)
         super().close()
 
+    _ipython_display_ = None
+
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """As a widget where one can be shown, else as a picture, else in words."""
-        live = dict(super()._repr_mimebundle_(**kwargs) or {})
-        return live | show.mimebundle(self)
+        return show.live(self, self)
 
     def _finish(self) -> None:
         """Bring the figure up to date, with all values."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,17 +12,19 @@ import anywidget
 import traitlets
 from traitlets import TraitError
 
-from autograd_viz import decks, functions_view, show
+from autograd_viz import decks, files, functions_view, show
 from autograd_viz.backward import recorded_from
+from autograd_viz.errors import told
 from autograd_viz.networks.folding import Folded
 from autograd_viz.picture import MOST_FRAMES, Picture, strip
 from autograd_viz.programs.forward import Program
 from autograd_viz.progress import progress
 from autograd_viz.widgets import page
+from autograd_viz.widgets.closing import made_for
 from autograd_viz.widgets.controls import beginning, checked, names_checked, tick_of
 from autograd_viz.widgets.folded_page import packed_folded
 from autograd_viz.widgets.folded_states import FoldedStates
-from autograd_viz.widgets.inputs import controls, fixed
+from autograd_viz.widgets.inputs import as_made, controls, fixed
 from autograd_viz.widgets.linking import Links
 from autograd_viz.widgets.packing import packed
 from autograd_viz.widgets.prefill import Prefill
@@ -70,7 +73,14 @@ def explore(f: Callable[..., Any], /, **inputs: Any) -> Explorer:
     >>> print(w.snapshot().words.splitlines()[0])
     Backward pass, step 7 of 7 at a = 2, b = 4
     """
-    return Explorer(States(f, controls(f, inputs), fixed(inputs)))
+    made = controls(f, inputs)
+    try:
+        states = States(f, made, fixed(inputs))
+    except Exception as error:
+        if made:
+            told(error, as_made(f, inputs, made))
+        raise
+    return Explorer(states)
 
 
 def step(
@@ -139,7 +149,7 @@ class Explorer(anywidget.AnyWidget):
     <Explorer at x = 3: backward, step 1>
     """
 
-    _esm = page.script()
+    _esm = page.live_script()
     _css = page.style()
 
     scenes: traitlets.List[Json] = traitlets.List().tag(sync=True)
@@ -162,7 +172,9 @@ class Explorer(anywidget.AnyWidget):
         scene = states.scenes[entry.state["scene"]]
         self._links = Links(states.controls, self._enter)
         self._prefill = Prefill(states, self._send_states)
+        self._plots: weakref.WeakSet[Companion] = weakref.WeakSet()
         super().__init__()
+        self._parts = made_for(self)
         with self.hold_sync():
             self.set_trait("controls", [control.json for control in states.controls])
             self.set_trait("names", states.listed())
@@ -229,12 +241,14 @@ class Explorer(anywidget.AnyWidget):
 
         Raises:
             ValueError: there are more than 120 steps, or as `save_html` says.
+            NotSavedError: it could not be written; what was there is unchanged.
         """
-        ending = Path(path).suffix.lower()
+        ending = files.named(path).suffix.lower()
         if ending in (".html", ".htm"):
             return self.save_html(path, limit)
         if ending == ".png":
             return show.save(self.snapshot(), path)
+        decks.checked(path, **options)
         count = len(_view(self.scene, self.view)["frames"])
         if count > MOST_FRAMES:
             raise ValueError(
@@ -261,7 +275,7 @@ class Explorer(anywidget.AnyWidget):
         Raises:
             ValueError: it would be larger; the message says which slider to make coarser. Or the
                 path does not end in .html.
-            FileNotFoundError: there is no such folder.
+            NotSavedError: it could not be written; what was there is unchanged.
         """
         path = page.checked_path(path)
         begin: Json = {"inputs": self._good, "step": self.step, "opened": self.opened}
@@ -269,7 +283,8 @@ class Explorer(anywidget.AnyWidget):
             html = packed_folded(self._states, **begin, limit=limit)
         else:
             html = packed(self._states, **begin, view=self.view, limit=limit)
-        return page.write(path, html)
+        files.write({path: html.encode()})
+        return path
 
     def tangent_plot(self, name: str, **options: Any) -> Companion:
         """Return a figure of the output along one input, with its tangent; it follows the inputs.
@@ -280,7 +295,7 @@ class Explorer(anywidget.AnyWidget):
         """
         from autograd_viz.widgets import companions
 
-        return companions.tangent_plot(self, name, **options)
+        return self._followed_by(companions.tangent_plot(self, name, **options))
 
     def contour_plot(self, x: str, y: str, **options: Any) -> Companion:
         """Return contour lines of the output over two inputs, which follow them, and the way down.
@@ -292,7 +307,13 @@ class Explorer(anywidget.AnyWidget):
         """
         from autograd_viz.widgets import companions
 
-        return companions.contour_plot(self, x, y, **options)
+        return self._followed_by(companions.contour_plot(self, x, y, **options))
+
+    def _followed_by(self, plot: Companion) -> Companion:
+        self._plots.add(plot)
+        return plot
+
+    _ipython_display_ = None  # that of ipywidgets 7 leaves the picture out
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[Json, Json]:
         """The live widget, and the picture for where there is none."""
@@ -304,12 +325,14 @@ class Explorer(anywidget.AnyWidget):
         return {**view, **data}, metadata
 
     def close(self) -> None:
-        """Take the widget away, and leave the linked ones alone."""
+        """Take the widget away with the plots beside it, and leave the linked ones alone."""
         if self.comm is not None:
             self._prefill.stop()
             self._links.close()
             self.unobserve(self._moved, ["inputs", "opened"])
             self.on_msg(self._hear, remove=True)
+            for part in (*self._plots, *self._parts):
+                part.close()
         super().close()
 
     # What may be set

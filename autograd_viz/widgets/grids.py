@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from autograd_viz import text
+from autograd_viz.kept_state import random_numbers_kept
 from autograd_viz.names import is_tensor
 from autograd_viz.programs.forward import Program
 
@@ -98,8 +99,8 @@ def axis_of(program: Program, given: object, low: float | None, high: float | No
         low, high = at - max(2.0, abs(at)), at + max(2.0, abs(at))
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(
-            f"the interval of {given} is from {low:g} to {high:g}; give two numbers, the smaller "
-            f"one first: interval=(0.5, 8.0)"
+            f"the interval of {given} is from {text.as_written(low)} to {text.as_written(high)}; "
+            f"give two numbers, the smaller one first: interval=(0.5, 8.0)"
         )
     return Axis(name, element, float(low), float(high))
 
@@ -179,15 +180,11 @@ class Grid:
         generator's state is put back; what the function prints or warns of is not repeated.
         """
         before, end = self.stride, None if seconds is None else time.perf_counter() + seconds
-        random = torch.get_rng_state()
-        try:
-            with _quiet():
-                while not self.complete:
-                    self._run()
-                    if end is not None and time.perf_counter() > end:
-                        break
-        finally:
-            torch.set_rng_state(random)
+        with random_numbers_kept(), _quiet():
+            while not self.complete:
+                self._run()
+                if end is not None and time.perf_counter() > end:
+                    break
         return self.stride != before
 
     def _run(self) -> None:

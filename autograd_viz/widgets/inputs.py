@@ -55,6 +55,43 @@ def fixed(given: Mapping[str, object]) -> dict[str, Any]:
     return {name: spec.value for name, spec in given.items() if _is_fixed(spec)}  # type: ignore[attr-defined]
 
 
+def as_made(f: Callable[..., Any], given: Mapping[str, object], made: Sequence[Control]) -> str:
+    """What became of the inputs, and what to type where something else was meant.
+
+    >>> def f(x):
+    ...     return x[0] * x[1]
+    >>> print(as_made(f, {"x": [1.0, 2.0]}, controls(f, {"x": [1.0, 2.0]})))
+    av.explore() made a menu of x=[1.0, 2.0], and f gets one of the choices (for a vector type
+    av.explore(f, x=torch.tensor([1.0, 2.0]))).
+    """
+    first = {control.parameter: control for control in reversed(made)}
+    function = Function(f)
+    parameters = {name: _Parameter(function, name) for name in given if name in first}
+    told = [_as_made(one, given[name], first[name]) for name, one in parameters.items()]
+    return f"av.explore() made {'; '.join(told)}."
+
+
+def _as_made(parameter: _Parameter, spec: object, control: Control) -> str:
+    name, called = parameter.name, parameter.called
+    shown = f"{name}={text.clean(repr(spec))}"
+    if control.kind == "choice":
+        said = f"a menu of {shown}, and {called} gets one of the choices"
+        if isinstance(spec, list) and all(isinstance(one, numbers.Real) for one in spec):
+            line = parameter.line(f"torch.tensor({[float(one) for one in spec]})")
+            said += f" (for a vector type {line})"
+    elif control.kind == "checkbox":
+        said = f"a checkbox of {shown}, and {called} gets True or False"
+    elif control.like is not None and control.like.ndim:
+        said = f"a slider for each element of {name}, and {called} gets a tensor with all of them"
+    elif control.whole:
+        said = f"a slider of {shown}, and {called} gets a whole number"
+    else:
+        said = f"a slider of {shown}, and {called} gets a tensor with one number"
+        if isinstance(spec, int):
+            said += f" (for a whole number write {name}: int where {called} begins)"
+    return said
+
+
 def _is_fixed(spec: object) -> bool:
     return type(spec).__name__ == "fixed" and type(spec).__module__.startswith("ipywidgets")
 
@@ -97,13 +134,18 @@ class _Parameter:
         article = "an" if kind[0] in "aeiou" else "a"
         return TypeError(
             f"{self.name} was given as {article} {kind}; give {_SPECS}, "
-            f"or an ipywidgets slider: {self._line('(0.5, 8.0)')}; "
-            f"what is to stay as it is: {self._line('ipywidgets.fixed(...)')}"
+            f"or an ipywidgets slider: {self.line('(0.5, 8.0)')}; "
+            f"what is to stay as it is: {self.line('ipywidgets.fixed(...)')}"
         )
 
-    def _line(self, spec: str) -> str:
-        called = self.function.name if self.function.name.isidentifier() else "f"
-        return f"av.explore({called}, {self.name}={spec})"
+    @property
+    def called(self) -> str:
+        """The function's name, where it has one."""
+        return self.function.name if self.function.name.isidentifier() else "f"
+
+    def line(self, spec: str) -> str:
+        """The line to type, to give this parameter something else."""
+        return f"av.explore({self.called}, {self.name}={spec})"
 
     # Sliders
 
@@ -111,12 +153,12 @@ class _Parameter:
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise TypeError(
                 f"{what} of {self.name} is {value!r}, which is no number; give (min, max) or "
-                f"(min, max, step): {self._line('(0.5, 8.0)')}, and choices in a list: "
-                f"{self._line('[1.0, 2.0]')}"
+                f"(min, max, step): {self.line('(0.5, 8.0)')}, and choices in a list: "
+                f"{self.line('[1.0, 2.0]')}"
             )
         if not math.isfinite(value):
             raise ValueError(
-                f"{what} of {self.name} is {value!r}; give a finite number: {self._line('2.0')}"
+                f"{what} of {self.name} is {value!r}; give a finite number: {self.line('2.0')}"
             )
         number = float(value)
         if not self.whole:
@@ -124,7 +166,7 @@ class _Parameter:
         if number != int(number):
             raise ValueError(
                 f"{self.name} is annotated int, but {what} of it is {value!r}; "
-                f"give a whole number: {self._line(str(round(number)))}"
+                f"give a whole number: {self.line(str(round(number)))}"
             )
         return int(number)
 
@@ -137,15 +179,15 @@ class _Parameter:
         if len(spec) not in (2, 3):
             raise ValueError(
                 f"{self.name} was given as a tuple of {len(spec)}; give (min, max) or "
-                f"(min, max, step): {self._line('(0.5, 8.0)')}, and choices in a list: "
-                f"{self._line('[1.0, 2.0]')}"
+                f"(min, max, step): {self.line('(0.5, 8.0)')}, and choices in a list: "
+                f"{self.line('[1.0, 2.0]')}"
             )
         low, high = self._number(spec[0], "min"), self._number(spec[1], "max")
         if low >= high:
             ends = (min(low, high), max(low, high) + (low == high))
             raise ValueError(
                 f"{self.name}={spec!r}: min is not below max; "
-                f"give the smaller one first: {self._line(repr(ends))}"
+                f"give the smaller one first: {self.line(repr(ends))}"
             )
         start = self._default_within(low, high)
         step = step_between(low, high, self.whole, start)
@@ -156,7 +198,7 @@ class _Parameter:
                 better = step_between(low, high, self.whole)
                 raise ValueError(
                     f"{self.name}={spec!r}: the step is {wrong}; "
-                    f"give one such as {better}: {self._line(f'({low}, {high}, {better})')}"
+                    f"give one such as {better}: {self.line(f'({low}, {high}, {better})')}"
                 )
         made = self._made("slider", low, min=low, max=high, step=step, whole=self.whole)
         if start is None:
@@ -176,7 +218,7 @@ class _Parameter:
     def _choice(self, spec: Sequence[Any], value: object = None) -> Control:
         if not spec:
             raise ValueError(
-                f"{self.name} was given an empty list; give choices: {self._line('[1.0, 2.0]')}"
+                f"{self.name} was given an empty list; give choices: {self.line('[1.0, 2.0]')}"
             )
         pairs = all(
             isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) for one in spec
@@ -189,7 +231,7 @@ class _Parameter:
             better = "[('one', ...), ('two', ...)]"
             raise ValueError(
                 f"two of the choices for {self.name} are shown as {twice[1]!r}; "
-                f"name them apart: {self._line(better)}"
+                f"name them apart: {self.line(better)}"
             )
         wanted = self.default if value is None else value
         begins = next(
@@ -213,19 +255,19 @@ class _Parameter:
             kind = "complex" if spec.is_complex() else f"of shape {shape}"
             raise ValueError(
                 f"{self.name} is a tensor {kind}; sliders are for real numbers and short "
-                f"vectors: {self._line('torch.tensor([1.0, 2.0])')}; what is to stay as it is: "
-                f"{self._line('ipywidgets.fixed(...)')}"
+                f"vectors: {self.line('torch.tensor([1.0, 2.0])')}; what is to stay as it is: "
+                f"{self.line('ipywidgets.fixed(...)')}"
             )
         if not 0 < spec.numel() <= MOST_ELEMENTS:
             raise ValueError(
                 f"{self.name} has {spec.numel():,} elements; a slider an element is for 1 to "
-                f"{MOST_ELEMENTS}: {self._line('torch.tensor([1.0, 2.0])')}; what is to stay as "
-                f"it is: {self._line('ipywidgets.fixed(...)')}"
+                f"{MOST_ELEMENTS}: {self.line('torch.tensor([1.0, 2.0])')}; what is to stay as "
+                f"it is: {self.line('ipywidgets.fixed(...)')}"
             )
         if not text.has_numbers(spec):
             raise ValueError(
                 f"{self.name} has no values that a slider could begin at (device {spec.device}); "
-                f"give it with values: {self._line('torch.tensor([1.0, 2.0])')}"
+                f"give it with values: {self.line('torch.tensor([1.0, 2.0])')}"
             )
         like = torch.empty([0] * spec.ndim, dtype=spec.dtype, device=spec.device)
         if spec.is_floating_point():
@@ -274,13 +316,15 @@ class _Parameter:
 def _label(label: str | None, meant: Any) -> Value:
     """How an option is shown."""
     if label is not None:
-        return label
-    if isinstance(meant, bool | str):
+        return text.legal(label)
+    if isinstance(meant, str):
+        return text.legal(meant)
+    if isinstance(meant, bool):
         return meant
     if isinstance(meant, numbers.Real):
         return meant if isinstance(meant, int) else _finite(float(meant))
     name = getattr(meant, "__name__", None)
-    return name if isinstance(name, str) else text.clean(repr(meant), 40)
+    return text.legal(name) if isinstance(name, str) else text.clean(repr(meant), 40)
 
 
 def _finite(value: float) -> Value:
@@ -296,4 +340,4 @@ def _is(meant: object, wanted: object) -> bool:
 
 def _short(value: Any) -> Any:
     """A float32 as its shortest decimal: 0.1 instead of 0.10000000149."""
-    return float(f"{value:.7g}") if isinstance(value, float) else value
+    return float(text.as_written(value)) if isinstance(value, float) else value

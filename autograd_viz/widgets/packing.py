@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from autograd_viz.text import as_written
 from autograd_viz.widgets import page
 from autograd_viz.widgets.controls import Control, Value, count_of, inputs_of
 from autograd_viz.widgets.ranges import coarser
@@ -172,9 +173,10 @@ def _too_large(states: States, size: _Size, points: int, limit: int) -> ValueErr
         return ValueError(f"{said}; {more}")
     called = states.called if states.called.isidentifier() else "f"
     names = " and ".join(control.name for control in coarse)
+    ends = [map(as_written, (control.min, control.max, control.step)) for control in coarse]
     line = ", ".join(
-        f"{control.parameter}=({control.min:g}, {control.max:g}, {control.step:g})"
-        for control in coarse
+        f"{control.parameter}=({', '.join(each)})"
+        for control, each in zip(coarse, ends, strict=True)
     )
     return ValueError(f"{said}; make {names} coarser: av.explore({called}, {line}, ...), or {more}")
 

@@ -6,14 +6,14 @@ import base64
 import gzip
 import html
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autograd_viz import svg
+from autograd_viz import files, svg
+from autograd_viz.errors import SaveError
+from autograd_viz.text import legal
 
 STATIC = Path(__file__).parent / "static"
 # Nothing is loaded from anywhere: not from the network, and not from beside the file.
@@ -30,6 +30,18 @@ render({ model: staticModel(data), el: document.querySelector("main") });
 def script() -> str:
     """The Explorer's JavaScript: one ES module, `export default { render }`."""
     return (STATIC / "explorer.js").read_text(encoding="utf-8")
+
+
+def keeping() -> str:
+    """The JavaScript that keeps live widgets in a saved notebook: an anywidget module."""
+    return (STATIC / "keeping.js").read_text(encoding="utf-8")
+
+
+def live_script() -> str:
+    """The Explorer's JavaScript for a notebook, where it is kept when the notebook is saved."""
+    both = f"{keeping()}\n{script()}"
+    both = re.sub(r"^export default .*$", "", both, flags=re.MULTILINE)
+    return f"{both}\nexport default {{ initialize, render }};\n"
 
 
 def classic_script(name: str) -> str:
@@ -53,8 +65,7 @@ def compressed(data: Mapping[str, Any]) -> str:
     >>> gzip.decompress(base64.b64decode(compressed({"step": 1})))
     b'{"step":1}'
     """
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(_json(data).encode(), mtime=0)).decode()
 
 
 def page(data: Mapping[str, Any], title: str) -> str:
@@ -75,7 +86,7 @@ def page(data: Mapping[str, Any], title: str) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<title>{html.escape(title)}</title>
+<title>{html.escape(legal(title))}</title>
 <style>
 body {{ margin: 8px; }}
 {style()}</style>
@@ -92,7 +103,13 @@ body {{ margin: 8px; }}
 def as_json(data: object) -> str:
     """Data as it stands in a page."""
     # "<" in JSON stands only inside of strings, where \\u003c says the same.
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return _json(data).replace("<", "\\u003c")
+
+
+def _json(data: object) -> str:
+    r"""Data as JSON, in which half of a character is written as UTF-8 can: as `\ud800`."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="backslashreplace").decode()
 
 
 def columns(states: Iterable[Mapping[str, Any]]) -> dict[int, list[int]]:
@@ -155,32 +172,10 @@ def _firsts(places: Sequence[int]) -> list[int]:
 
 def checked_path(path: str | Path) -> Path:
     """The path of a page, or an error, before anything is computed for it."""
-    path = Path(path)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"{str(path)!r} does not end in .html; write save_html('lecture.html')")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"{str(path)!r}: there is no folder {str(path.parent)!r}; make it first: "
-            f"pathlib.Path({str(path.parent)!r}).mkdir(parents=True)"
-        )
-    return path
-
-
-def write(path: Path, text: str) -> Path:
-    """Write a whole file or none: nothing half-written stays behind. Returns the path."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(name, _mode())  # as of any new file: a temporary one is its owner's alone
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-    return path
-
-
-def _mode() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+    named = files.named(path)
+    if named.suffix.lower() not in (".html", ".htm"):
+        raise SaveError(f"{str(path)!r} does not end in .html; write save_html('lecture.html')")
+    if files.ends_in_slash(path):
+        raise SaveError(f"{str(path)!r} ends in a slash; write save_html({str(named)!r})")
+    files.place(named)
+    return named

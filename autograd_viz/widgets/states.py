@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 from types import CodeType
 from typing import Any, NamedTuple
 
-import torch
-
 from autograd_viz import text
+from autograd_viz.kept_state import random_numbers_kept
 from autograd_viz.model import Trace
 from autograd_viz.picture import Picture
 from autograd_viz.programs.arguments import Function
@@ -263,16 +262,13 @@ def problem(error: BaseException, code: CodeType | None) -> Json:
 
 @contextlib.contextmanager
 def unnoticed() -> Iterator[None]:
-    """Let a function run ahead of time: it prints nothing, and draws none of torch's numbers."""
-    state = torch.get_rng_state()
-    try:
-        with (
-            contextlib.redirect_stdout(_Silent(sys.stdout)),
-            contextlib.redirect_stderr(_Silent(sys.stderr)),
-        ):
-            yield
-    finally:
-        torch.set_rng_state(state)
+    """Let a function run ahead of time: it prints nothing, and draws no random numbers."""
+    with (
+        random_numbers_kept(),
+        contextlib.redirect_stdout(_Silent(sys.stdout)),
+        contextlib.redirect_stderr(_Silent(sys.stderr)),
+    ):
+        yield
 
 
 class _Silent:

@@ -65,9 +65,11 @@ def serving(
     # Lab would ask the reader whether it may ask for news.
     asked = settings / "jupyter_config_dir/lab/user-settings/@jupyterlab/apputils-extension"
     asked.mkdir(parents=True)
-    (asked / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+    (asked / "notification.jupyterlab-settings").write_text(
+        '{"fetchNews": "false"}', encoding="utf-8"
+    )
     log = settings / "log.txt"
-    with log.open("w") as written:
+    with log.open("w", encoding="utf-8") as written:
         server = subprocess.Popen(
             command, cwd=folder, env={**os.environ, **fresh}, stdout=written, stderr=written
         )
@@ -99,7 +101,7 @@ def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
             return  # it answers
         except OSError:
             time.sleep(0.1)
-    raise AssertionError(f"no server at {address}:\n{log.read_text()}")
+    raise AssertionError(f"no server at {address}:\n{log.read_text(encoding='utf-8')}")
 
 
 def only_from(address: str, context: BrowserContext) -> list[str]:

@@ -16,7 +16,7 @@ def program(folder, name: str, says: str = "Chromium 1.2.3", code: int = 0) -> s
     path = folder / name
     if sys.platform == "win32":
         pytest.skip("a shell's script is no program there")
-    path.write_text(f"#!/bin/sh\necho '{says}'\nexit {code}\n")
+    path.write_text(f"#!/bin/sh\necho '{says}'\nexit {code}\n", encoding="utf-8")
     path.chmod(0o755)
     return str(path)
 

@@ -56,7 +56,7 @@ CELLS = (IMPORTS, FUNCTION, EXPLORE, STEP, BRANCH, FAILING)
 # What Lab would take as its own: run, run and insert, cut, copy, paste, above, below, delete,
 # undo, move, change to Markdown, code and raw, edit.
 SHORTCUTS = (
-    *("Shift+Enter", "Control+Enter", "Alt+Enter", "Enter", "x", "c", "v", "a", "b", "d", "d"),
+    *("Shift+Enter", "Alt+Enter", "Enter", "x", "c", "v", "a", "b", "d", "d"),
     *("z", "j", "k", "ArrowDown", "ArrowUp", "Shift+ArrowDown", "m", "y", "r", "Shift+m", "s"),
 )
 NOTEBOOK = """() => {
@@ -397,6 +397,28 @@ def test_labs_shortcuts_do_not_fire_inside(window, explorer, place):
     assert page.evaluate(NOTEBOOK) == before
     expect(page.locator(".jp-Dialog")).to_have_count(0)
     page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("place", [".avx", ".avx-play", ".avx-range", ".avx-field"])
+def test_control_s_saves_the_notebook_from_inside(folder, window, explorer, place):
+    page = explorer.page
+    saved = folder / "live.ipynb"
+    before = saved.read_text(encoding="utf-8")
+    text = f"# {place}"
+    page.evaluate(
+        "(text) => jupyterapp.shell.currentWidget.content.model.cells.get(0)"
+        ".sharedModel.setSource(text)",
+        f"{IMPORTS}  {text}",
+    )
+    target = explorer if place == ".avx" else explorer.locator(place).first
+    target.focus()
+    page.keyboard.press("Control+s")
+    page.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty")
+    assert text not in before
+    assert text in saved.read_text(encoding="utf-8")
+    assert target.evaluate("(one) => one.contains(document.activeElement)")
+    page.keyboard.press("x")  # what would cut the cell is not Lab's
+    expect(explorer).to_be_visible()
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser import lab, servers
 from tests.browser.test_lab import CELLS, SCREENSHOTS, shows, slide
+from tests.browser.test_saved import stored
 from tests.browser.visits import visit
 from tests.building import built, environment, outside
 
@@ -43,8 +46,13 @@ def python(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(python, tmp_path_factory) -> Iterator[str]:
-    folder: Path = tmp_path_factory.mktemp("notebooks")
+def folder(tmp_path_factory) -> Path:
+    made: Path = tmp_path_factory.mktemp("notebooks")
+    return made
+
+
+@pytest.fixture(scope="module")
+def address(python, folder) -> Iterator[str]:
     lab.notebook(folder / "live.ipynb", (*CELLS[:3], PICTURE, EXERCISE))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PYTHONPATH", raising=False)
@@ -63,7 +71,7 @@ def page(address, browser) -> Iterator[Page]:
         yield page
 
 
-def test_it_works_in_notebook_7(page):
+def test_it_works_in_notebook_7(page, address, folder):
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     explorer = page.locator(".avx")
@@ -82,3 +90,16 @@ def test_it_works_in_notebook_7(page):
     expect(picture.last).to_be_visible()
     picture.last.scroll_into_view_if_needed()
     page.screenshot(path=SCREENSHOTS / "notebook-7-picture.png")
+    # Saved, and opened again when the kernel has ended, it is alive.
+    explorer.focus()
+    page.keyboard.press("Control+s")
+    while not stored(folder / "live.ipynb"):
+        page.wait_for_timeout(100)
+    with urllib.request.urlopen(f"{address}/api/sessions") as answer:
+        (session,) = json.load(answer)
+    urllib.request.urlopen(
+        urllib.request.Request(f"{address}/api/sessions/{session['id']}", method="DELETE")
+    ).close()
+    page.reload()
+    expect(explorer).to_have_count(1, timeout=60_000)
+    shows(explorer, 8.0, 8.0)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 from contextlib import ExitStack, closing
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -21,18 +25,19 @@ from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 from jupyterhub.app import JupyterHub
 from jupyterhub.auth import Authenticator
 from jupyterhub.spawner import LocalProcessSpawner, Spawner
-from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from traitlets.config import Config, Configurable
 from traitlets.config.loader import PyFileConfigLoader
 
 import autograd_viz
 from bench import hub, lesson
 from bench.students import Student
+from tests.building import built
 
 FOLDER = hub.ROOT / "deploy" / "jupyterhub"
-README = (FOLDER / "README.md").read_text()
-TLJH = yaml.safe_load((FOLDER / "tljh.yaml").read_text())
-VALUES = yaml.safe_load((FOLDER / "values.yaml").read_text())
+README = (FOLDER / "README.md").read_text(encoding="utf-8")
+TLJH = yaml.safe_load((FOLDER / "tljh.yaml").read_text(encoding="utf-8"))
+VALUES = yaml.safe_load((FOLDER / "values.yaml").read_text(encoding="utf-8"))
 OF_HUB = (JupyterHub, Spawner, Authenticator, FirstUseAuthenticator)
 CLASSES: dict[str, type[Configurable]] = {
     one.__name__: one for one in (*OF_HUB, MappingKernelManager)
@@ -63,7 +68,7 @@ def test_jupyterhub_knows_each_setting():
     check(VALUES["hub"]["config"])
     # as Zero to JupyterHub runs it, where get_config is something else
     bare = {"c": Config()}
-    exec(hub.CLASSROOM.read_text(), bare)
+    exec(hub.CLASSROOM.read_text(encoding="utf-8"), bare)
     assert bare["c"] == classroom()
 
 
@@ -107,23 +112,77 @@ def test_jupyterhub_reads_the_limits():
 
 
 def test_the_image_has_the_versions_of_the_project():
-    dockerfile = (FOLDER / "Dockerfile").read_text()
+    dockerfile = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
     assert VALUES["singleuser"]["image"]["tag"] == autograd_viz.__version__
     assert f":{autograd_viz.__version__} ." in dockerfile
     assert "--constraint /opt/source/requirements.txt" in dockerfile
     assert '"/opt/source[notebooks]"' in dockerfile
     (python,) = re.findall(r"FROM python:([\d.]+)-slim", dockerfile)
-    assert f"python={python}" in (hub.ROOT / "environment.yml").read_text()
-    hub_version = re.search(r"JUPYTERHUB=([\d.]+)", dockerfile)
-    assert hub_version is not None
-    assert f"JupyterHub {hub_version[1].split('.')[0]}." in README
-    ours = Requirement(f"jupyterhub=={hub_version[1]}").specifier
-    assert next(iter(ours)).version.split(".")[0] == pinned("jupyterhub").split(".")[0]
+    assert f"python={python}" in (hub.ROOT / "environment.yml").read_text(encoding="utf-8")
+    assert f"JupyterHub {pinned('jupyterhub').split('.')[0]}." in README
+
+
+def test_the_image_asks_for_no_version_that_contradicts_another():
+    """What requirements.txt pins has no second version in the Dockerfile, however it is written."""
+    dockerfile = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
+    lines = (hub.ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pins = {
+        canonicalize_name(line.partition("==")[0]): line.partition("==")[2]
+        for line in lines
+        if "==" in line
+    }
+    arguments = dict(re.findall(r"^ARG (\w+)=(\S+)$", dockerfile, re.M))
+    asked = re.findall(r"([\w.-]+)==(\$?[\w.]+)", dockerfile)
+    assert asked
+    for name, version in asked:
+        given = arguments[version[1:]] if version.startswith("$") else version
+        assert pins.get(canonicalize_name(name), given) == given
+    names = {canonicalize_name(name) for name in arguments}
+    assert names & pins.keys() == set()
+
+
+def test_the_image_gets_nothing_but_what_the_wheel_is_built_from(tmp_path):
+    lines = [
+        line
+        for line in (hub.ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
+    assert lines[0] == "*"
+    copied = [line[1:] for line in lines if line.startswith("!")]
+    assert [line for line in lines if line not in ("*", "**/__pycache__")] == [
+        f"!{name}" for name in copied
+    ]
+    source = tmp_path / "source"
+    source.mkdir()
+    for path in (hub.ROOT / name for name in copied):
+        if path.is_dir():
+            shutil.copytree(path, source / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(path, source)
+    whole, small = tmp_path / "whole", tmp_path / "small"
+    with (
+        ZipFile(built("wheel", whole)) as one,
+        ZipFile(built("wheel", small, tmp_path / "source")) as other,
+    ):
+        assert sorted(one.namelist()) == sorted(other.namelist())
+
+
+def test_other_log_ins_are_settings_of_their_classes():
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", README, re.S)]
+    assert len(blocks) == 2
+    for block in blocks:
+        module, _, name = block["JupyterHub"]["authenticator_class"].rpartition(".")
+        assert name in block
+        check({"Authenticator": block["Authenticator"]})
+        if find_spec(module.partition(".")[0]):  # it comes with a hub, not with us
+            authenticator = getattr(import_module(module), name)
+            assert block[name].keys() <= authenticator.class_traits(config=True).keys()
+            authenticator(config=Config(block))
 
 
 def pinned(name: str) -> str:
     """The version in requirements.txt."""
-    lines = (hub.ROOT / "requirements.txt").read_text().splitlines()
+    lines = (hub.ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     (version,) = (line.partition("==")[2] for line in lines if line.startswith(f"{name}=="))
     return version
 
@@ -202,7 +261,9 @@ def test_two_students_work_on_while_the_hub_is_killed_and_a_kernel_dies(tmp_path
         one.run("mine = 42")
         (pid,) = two.run("import os\nprint(os.getpid())")
         os.kill(int(pid["text/plain"]), signal.SIGKILL)
-        assert place.home("one").joinpath("notes.txt").read_text() == "what I learnt"
+        assert (
+            place.home("one").joinpath("notes.txt").read_text(encoding="utf-8") == "what I learnt"
+        )
         assert place.home("two").joinpath(lesson.NOTEBOOK).is_file()
         two.start_kernel()
         assert two.run("1 + 1")[0]["text/plain"] == "2"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import traitlets
+from IPython.core.formatters import DisplayFormatter
 from matplotlib.colors import to_rgb
 
 import autograd_viz as av
@@ -76,12 +77,12 @@ def test_the_curve_the_tangent_and_the_step():
     for x, y in zip(*curve.get_data(), strict=True):
         assert y == pytest.approx((x - 2) ** 2, abs=1e-5)
     (x,), value, (slope,) = w.path.points[1], w.path.losses[1], w.path.gradients[1]
-    (x0, x1), (y0, y1) = drawn(w, 1)["tangent: slope = -0.8000"].get_data()
+    (x0, x1), (y0, y1) = drawn(w, 1)["tangent: slope = -0.8"].get_data()
     assert (y1 - y0) / (x1 - x0) == pytest.approx(slope)
     assert y0 + slope * (x - x0) == pytest.approx(value)
     assert arrow(w, 1).xyann == (x, value)
     assert arrow(w, 1).xy == (w.path.points[2][0], value)
-    assert "step: −learning rate × gradient = 0.2400" in drawn(w, 1)
+    assert "step: −learning rate × gradient = 0.24" in drawn(w, 1)
     present = drawn(w, 1)["step 1"]
     assert (*present.get_xdata(), *present.get_ydata()) == (x, value)
     seen = drawn(w, 3)["the steps before"]
@@ -102,7 +103,7 @@ def test_the_contour_lines_the_path_and_the_negative_gradient():
     cosine = tip @ downhill / np.linalg.norm(tip) / np.linalg.norm(downhill)
     assert cosine == pytest.approx(1.0)
     assert axes.get_aspect() == 1.0  # so that the arrow stands at right angles on the lines
-    assert "downhill: −gradient = (-7.6800, -5.1200)" in drawn(w, 2)
+    assert "downhill: −gradient = (-7.68, -5.12)" in drawn(w, 2)
     ring = drawn(w, 2)["next point"]
     assert (*ring.get_xdata(), *ring.get_ydata()) == w.path.points[3]
 
@@ -234,12 +235,12 @@ def test_light_and_dark(theme):
 def test_it_shows_itself_live_as_a_picture_and_in_words():
     w = av.descend(loss, learning_rate=0.25, steps=4, w=1.0)
     w.step = 2
-    bundle = w._repr_mimebundle_()
+    bundle, _ = DisplayFormatter().format(w)
     view = bundle["application/vnd.jupyter.widget-view+json"]
     assert view["model_id"] == w.model_id
     assert bundle["image/svg+xml"] == w.snapshot(2).svg == bytes(w._picture.value).decode()
     assert bundle["text/plain"] == str(w) == w.snapshot().words
-    assert "step 2: w = 1.7500, loss = 0.0625, gradient = -0.5000" in bundle["text/html"]
+    assert "step 2: w = 1.75, loss = 0.0625, gradient = -0.5" in bundle["text/html"]
     again = av.descend(loss, learning_rate=0.25, steps=4, w=1.0)
     assert again.snapshot(2) == w.snapshot(2)
 
@@ -274,7 +275,7 @@ def test_moving_a_slider_moves_the_walk():
     w._controls["w"].value = 1.0
     assert (w.step, w.learning_rate, w.start) == (3, 0.25, {"w": 1.0})
     assert w.path.points[3] == (1.875,)
-    assert "step 3: w = 1.8750" in w._picture.tooltip
+    assert "step 3: w = 1.875" in w._picture.tooltip
     assert bytes(w._picture.value).decode() == w.snapshot().svg
     w.step, w.learning_rate, w.start = 1, 0.5, {"w": 0.0}
     values = [w._controls[name].value for name in ("step", "learning_rate", "w")]

@@ -1,5 +1,6 @@
 """Reading the caller's statements: order, places, and what cannot be read."""
 
+import linecache
 import sys
 
 import torch
@@ -66,6 +67,18 @@ def cut(v, w):
     return v * w
 
 
+def test_a_cell_is_read_whatever_ipython_calls_it():
+    """IPython 8 runs a cell as <module>, IPython 7 under the number of its first line."""
+    cell = "z = y\nfound = why(z)\n"
+    linecache.cache["<a cell>"] = (len(cell), None, cell.splitlines(keepends=True), "<a cell>")
+    code = compile(cell, "<a cell>", "exec")
+    scope = {"why": why, "y": 1, "get_ipython": None, "In": ["", "y = 1", cell]}
+    for name in ("<module>", "<cell line: 1>"):
+        exec(code.replace(co_name=name), scope)
+        places = [each.where for each in scope["found"].statements]
+        assert places == ["In[1], line 1", "In[2], line 1"]
+
+
 def test_what_cannot_be_read_is_none():
     scope = {"read": read}
     exec("found = read()", scope)
@@ -77,7 +90,7 @@ def test_what_cannot_be_read_is_none():
 def test_a_file_that_changed_is_not_read(tmp_path):
     path = tmp_path / "changed.py"
     text = "a = 1\nb = 2\nfound = why(a, b)\n"
-    path.write_text("# one line more\n" + text)
+    path.write_text("# one line more\n" + text, encoding="utf-8")
     scope = {"why": why}
     exec(compile(text, str(path), "exec"), scope)
     assert scope["found"] is None

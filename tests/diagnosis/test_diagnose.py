@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from IPython.core.interactiveshell import InteractiveShell
 
 import autograd_viz as av
@@ -363,7 +364,7 @@ def test_a_gradient_that_other_passes_have_a_share_in():
     x.grad.sub_(0.5)
     reason = av.why(x, y)
     assert reason.cause == "other_passes"
-    assert "31.5000" in reason.text
+    assert "31.5" in reason.text
 
 
 ZEROS = {
@@ -672,7 +673,7 @@ y = x * 2
 
 def test_a_script(tmp_path):
     path = tmp_path / "script.py"
-    path.write_text(SCRIPT)
+    path.write_text(SCRIPT, encoding="utf-8")
     reason = runpy.run_path(str(path))["reason"]
     assert reason.cause == "detached"
     assert "line 4: `y = x.detach() * 2`" in reason.text
@@ -680,7 +681,7 @@ def test_a_script(tmp_path):
 
 def test_a_script_that_has_changed_since_is_not_read(tmp_path):
     path = tmp_path / "script.py"
-    path.write_text("import torch\n" + SCRIPT)
+    path.write_text("import torch\n" + SCRIPT, encoding="utf-8")
     code = compile(SCRIPT, str(path), "exec")
     scope: dict[str, Reason] = {}
     exec(code, scope)
@@ -733,3 +734,84 @@ def test_a_module_that_is_called_uses_its_parameters():
     assert "no statement" not in reason.text
     assert "first is called in" in reason.text
     assert "h = torch.relu(first(x)).detach()" in reason.text
+
+
+# An output that is no number, and sums of nothing.
+
+
+def test_a_loss_that_is_nan_is_not_well():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    loss = x.sum() + x[x > 5].mean()
+    said = "loss is NaN: `loss = sum(x) + mean(index(x))` gives NaN, the mean of nothing. x.grad is"
+    before = av.why(x, loss)
+    assert (before.cause, before.line) == ("backward_not_run", "loss.backward()")
+    assert before.text.startswith(f"{said} None")
+    assert before.text.endswith("Add: loss.backward()")
+    loss.backward(retain_graph=True)
+    reason = av.why(x, loss)
+    assert reason.cause == "nan"
+    assert reason.text == f"{said} [1, 1], which is what one backward pass from loss gives."
+    assert "loss is NaN" in reason.evidence
+    assert cuts(reason) == 0
+    loss.backward()  # which frees the graph
+    assert av.why(x, loss).text.startswith("loss is NaN: `loss = sum(x) + mean(index(x))` gives")
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "made"),
+    [
+        (lambda none, x: none.mean(), "NaN", "mean of nothing"),
+        (lambda none, x: none.sum(), None, "sum of nothing"),
+        (lambda none, x: none.var(), "NaN", "var of nothing"),
+        (lambda none, x: F.mse_loss(none, none.detach()), "NaN", "mse_loss of nothing"),
+        (lambda none, x: F.l1_loss(none, none.detach()), "NaN", "mean of nothing"),
+        (lambda none, x: none.logsumexp(0), "inf", "logsumexp of nothing"),
+        (
+            lambda none, x: F.nll_loss(x.log_softmax(0)[None], torch.tensor([-100])),
+            "NaN",
+            "nll_loss of no target: all are ignored, or weigh nothing",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:var")  # of degrees of freedom
+def test_a_zero_that_comes_from_nothing_is_called_so(part, value, made):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    loss = part(x[x > 5], x)
+    loss.backward(retain_graph=True)
+    reason = av.why(x, loss)
+    assert reason.cause == "zero"
+    assert f": it is the {made}." in reason.text
+    if value is None:
+        assert reason.text.startswith("x.grad is 0")
+    else:
+        assert reason.text.startswith(f"loss is {value}: `loss = ")
+    assert cuts(reason) == 1
+
+
+def test_what_is_nan_for_another_reason_is_not_laid_to_nothing():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = torch.tensor([-1.0]).log()
+    loss = x.sum() + y.sum() + x[x > 5].sum()
+    loss.backward(retain_graph=True)
+    reason = av.why(x, loss)
+    assert reason.text.startswith("loss is NaN: ")
+    assert "nothing" not in reason.text
+
+
+# What stands in the call is a name.
+
+
+def test_an_element_of_a_dictionary_or_list_is_called_as_it_is_written():
+    P = {"w": torch.ones(2, requires_grad=True), "b": torch.zeros(1, requires_grad=True)}
+    layers = [P["w"], P["b"]]
+    loss = (P["w"] * 2).sum()
+    assert av.why(P["b"], loss).text.startswith("P['b'].grad is None because loss does not lead")
+    assert av.why(layers[-1], loss).text.startswith("layers[-1].grad is None")
+    assert av.why(P["w"], loss).text.startswith("P['w'].grad is None because backward() has not")
+    assert av.why((P["w"] + 0).detach(), loss).text.startswith("The tensor's .grad is None")
+
+
+def test_a_detached_twin_is_replaced_by_the_tensor_itself():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = (lambda t: t.detach())(x)
+    assert av.why(y).text.endswith("Use x itself.")

@@ -90,7 +90,7 @@ def test_a_stub_that_raises_not_implemented_is_not_answered_yet():
         ("2 * (x", "cannot be read as a formula"),
         ("__import__('os')", "cannot be read as a formula"),
         ("x.__class__", "cannot be read as a formula"),
-        ("2 * z + q", "has q, z, which is not known here; it can use x, w, yhat"),
+        ("2 * z + q", "'q' and 'z' are not known here; a formula can use x, w, yhat"),
         (lambda x, u, v: x, "takes (x, u, v); let it take (x, w)"),
         (lambda x: x.nothing, "raised AttributeError: 'Tensor' object has no attribute 'nothing'"),
         (lambda x: [x, x], "list is not a number"),

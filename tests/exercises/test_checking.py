@@ -1,9 +1,13 @@
 """What a reader sees who calls check, hint and solution, rightly and wrongly."""
 
+import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import sympy
+import torch
 
 import autograd_viz as av
 from autograd_viz.exercises.series import exercises
@@ -64,3 +68,130 @@ def test_an_answer_to_what_is_not_asked_is_an_error():
     assert str(error.value) == (
         'exercise 4.4 does not ask for dw; write av.check("4.4", dw1=..., dw2=...)'
     )
+
+
+def test_a_verdict_is_a_condition():
+    solved = {"dw1": "2 * (yhat - y) * x", "dw2": "2 * (yhat - y) * x**2"}
+    assert av.check("4.4", **solved)
+    assert not av.check("4.4", **{**solved, "dw1": 1})
+    assert not av.check("4.4", **{**solved, "dw1": ...})
+    assert not av.check("4.4")
+
+
+class Hostile:
+    """Each way to look at it raises, but for its type."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def raises(self, *arguments):
+        raise self.error
+
+    __float__ = __repr__ = __str__ = __eq__ = __len__ = __iter__ = raises
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getattr__(self, name):
+        raise self.error
+
+
+class Disguised:
+    """Not even its class can be asked for."""
+
+    @property  # type: ignore[misc]
+    def __class__(self):
+        raise OSError
+
+
+class WordlessError(Exception):
+    """An error that cannot be printed."""
+
+    def __str__(self):
+        raise RuntimeError
+
+
+def nested(depth):
+    value: list[object] = [1.0]
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def raising(error):
+    def answer(*arguments):
+        raise error
+
+    return answer
+
+
+def for_ever(*arguments):
+    return for_ever(*arguments)
+
+
+ERRORS = [ValueError("no"), RecursionError(), SystemExit(3), MemoryError(), WordlessError()]
+STRANGE = [
+    *("9^9^9", "2**2**2**2**2**2", "1e999999999", "(" * 200 + "w1" + ")" * 200, "x" * 10**6),
+    *(
+        "10**400",
+        "exp(exp(exp(exp(9))))",
+        "relu.__globals__['linecache'].os.system('id')",
+        "\ud800",
+    ),
+    *(10**400, math.nan, math.inf, 1j, b"2", range(10**12), object, print, sys),
+    *(nested(10_000), torch.zeros(10**7), np.zeros(10**6), torch.tensor(1.0, device="meta")),
+    sympy.Pow(9, sympy.Pow(9, sympy.Pow(9, 9, evaluate=False), evaluate=False), evaluate=False),
+    sympy.Add(*(sympy.Symbol(f"s{number}") for number in range(12_000))),
+    Disguised(),
+    *map(Hostile, ERRORS),
+]
+
+
+@pytest.mark.parametrize(
+    "exercise", ["4.4", "0a", "2a", "2d", "4a"]
+)  # one of each kind of question
+def test_whatever_the_answer_is_the_verdict_is_in_words(exercise):
+    names = [question.name for question in exercises()[exercise].questions]
+    for answer in [*STRANGE, *map(raising, ERRORS), for_ever]:
+        for given in (answer, lambda *arguments, answer=answer: answer, (answer, answer)):
+            verdict = av.check(exercise, **dict.fromkeys(names, given))
+            assert not verdict
+            assert len(str(verdict)) < 5_000
+            str(verdict).encode()
+
+
+@pytest.mark.parametrize("error", [*ERRORS, GeneratorExit(), BaseException("mine")])
+def test_any_error_of_a_students_function_is_told_with_its_line(error):
+    error.__traceback__ = None  # the other tests raised it, too
+
+    def difference_quotient(f, x, step):
+        raise error
+
+    (line,) = av.check("2d", difference_quotient=difference_quotient).lines
+    assert f"it raised {type(error).__name__}" in line
+    assert line.endswith("(in the line `raise error`)")
+
+
+def test_a_function_that_never_returns_is_ended_by_ctrl_c_and_nothing_counts():
+    code = (
+        "import signal, threading\n"
+        "def endless(f, x, step):\n"
+        "    threading.Thread(target=signal.raise_signal, args=[signal.SIGINT]).start()\n"
+        "    while True: pass\n"
+        "verdict = av.check('2d', difference_quotient=endless)\n"
+        "print(bool(verdict)); print(verdict)\n"
+        "import torch\n"
+        "print(torch.is_grad_enabled())"
+    )
+    lines = fresh(code)
+    assert lines[:2] == ["False", "Exercise 2d: not yet."]
+    assert lines[2].startswith("  ✗ difference_quotient: Ctrl-C ended it before it returned.")
+    assert "■" not in lines[3]
+    assert lines[4] == "True"
+
+
+def test_after_ctrl_c_no_further_answer_is_judged():
+    def ended(*arguments):
+        raise KeyboardInterrupt
+
+    lines = av.check("4.2", dw=lambda x, y, w, b: ended(), db=2).lines
+    assert lines[0].startswith("✗ dw: Ctrl-C ended it")
+    assert lines[1] == "· db: not judged any more."

@@ -68,13 +68,13 @@ def test_nudging_b():
 def test_the_table_in_words():
     assert str(of_lecture("b")).splitlines() == [
         "J as b moves by 0.001",
-        "variable  before  after   change  change / step",
-        "a         5       5       0       0",
-        "b         3       3.001   +0.001  0.9999",
-        "c         2       2       0       0",
-        "u         6       6.002   +0.002  1.9999",
-        "v         11      11.002  +0.002  1.9999",
-        "J         33      33.006  +0.006  6.0005",
+        "variable  before  after   change      change / step",
+        "a         5       5       0           0",
+        "b         3       3.001   +0.0009999  0.9999",
+        "c         2       2       0           0",
+        "u         6       6.002   +0.002000   1.9999",
+        "v         11      11.002  +0.002000   1.9999",
+        "J         33      33.006  +0.006001   6.0005",
         "ΔJ/Δb = 0.0060005/0.001 = 6.0005, and the gradient is ∂J/∂b = 6",
     ]
 
@@ -143,7 +143,7 @@ def test_elements_of_vectors_and_matrices():
     assert rows(nudge)["x"].texts == (
         "[0.1, 0.2, 0.3]",
         "[0.1, 0.21, 0.3]",
-        "[0, +0.01, 0]",
+        "[0, +0.01000, 0]",
         "[0, 1.0000, 0]",
     )
     assert nudge.gradient == pytest.approx(2.9154, abs=1e-3)
@@ -375,7 +375,7 @@ def test_what_moves_is_lit():
     arrows = {(titles[a.source], titles[a.target]) for a in picture.arrows if "lit" in a.marks}
     assert arrows == {("b", "u"), ("u", "v"), ("v", "J")}
     boxes = {titles[box.id]: [plain(line) for line in box.lower or ()] for box in picture.boxes}
-    assert boxes["J"] == ["J = 33 → 33.006", "ΔJ = 0.006"]
+    assert boxes["J"] == ["J = 33 → 33.006", "ΔJ = 0.006001"]
     assert boxes["a"] == ["a = 5"]
     assert [plain(line) for line in picture.formulas] == [
         "ΔJ/Δb = 0.0060005/0.001 = 6.0005",
@@ -420,4 +420,4 @@ def test_modules_and_methods_and_partial_functions():
 
 
 def test_repr_is_short():
-    assert repr(of_lecture("b")) == "<Nudge of b by 0.001: J by 0.006>"
+    assert repr(of_lecture("b")) == "<Nudge of b by 0.001: J by 0.006001>"

@@ -88,14 +88,14 @@ def test_squared_loss():
         (lambda x: torch.exp(x), "∂f/∂x = e^x = 1.6487"),
         (lambda x: torch.exp(-(x**2) / 2), "∂f/∂x = -x e^(-x^2/2) = -0.4412"),
         (lambda x: torch.sqrt(x), "∂f/∂x = 1/(2 sqrt(x)) = 0.7071"),
-        (lambda x: x**3 * 2 - x * x + x, "∂f/∂x = 6 x^2 - 2 x + 1 = 1.5000"),
+        (lambda x: x**3 * 2 - x * x + x, "∂f/∂x = 6 x^2 - 2 x + 1 = 1.5"),
         (lambda x: 2**x, "∂f/∂x = 2^x ln 2 = 0.9803"),
         (lambda x: x / 3, "∂f/∂x = 1/3 = 0.3333"),
-        (lambda x: x * 0.1, "∂f/∂x = 0.1 = 0.1000"),
+        (lambda x: x * 0.1, "∂f/∂x = 0.1"),
         (lambda x: 3 / x, "∂f/∂x = -3/x^2 = -12"),
         (lambda x: F.relu(x), "∂f/∂x = 1 if x > 0"),
         (lambda x: F.relu(-x), "∂f/∂x = 0 if -x < 0"),
-        (lambda x: F.leaky_relu(-x), "∂f/∂x = -0.01 = -0.0100 if -x < 0"),
+        (lambda x: F.leaky_relu(-x), "∂f/∂x = -0.01 if -x < 0"),
         (lambda x: x.clamp(0, 1), "∂f/∂x = 1 if x > 0 and x < 1"),
         (lambda x: x.abs() * x, "∂f/∂x = 2 x = 1 if x > 0"),
         (lambda x: torch.stack([x, x * 2, x**2]).mean(), "∂f/∂x = (2 x)/3 + 1 = 1.3333"),
@@ -121,7 +121,7 @@ def test_both_sides_of_where_and_of_a_tie():
         " = 2 x = 1"
     )
     y = torch.maximum(x * 3, w * 3)
-    assert formulas(y, x=x, w=w, y=y)["y", "x"] == "∂y/∂x = 3/2 = 1.5000 if 3 x = 3 w"
+    assert formulas(y, x=x, w=w, y=y)["y", "x"] == "∂y/∂x = 3/2 = 1.5 if 3 x = 3 w"
     y = torch.abs(x - w)
     assert formulas(y, x=x, w=w, y=y)["y", "x"].startswith("∂y/∂x = 0")
 
@@ -130,7 +130,7 @@ def test_only_the_conditions_that_decide_are_written():
     x, w = scalar(0.5), scalar(0.7)
     y = F.relu(x) * w + F.relu(w)
     found = formulas(y, x=x, w=w, y=y)
-    assert found["y", "x"] == "∂y/∂x = w = 0.7000 if x > 0"
+    assert found["y", "x"] == "∂y/∂x = w = 0.7 if x > 0"
 
 
 def test_an_element_of_a_vector_is_named_by_its_index():
@@ -144,8 +144,8 @@ def test_what_is_not_known_is_a_number_alone():
     x, w = scalar(0.5), scalar(0.25)
     y = (x + 1) ** 2 * w  # the graph does not keep the 1
     found = formulas(y, x=x, w=w, y=y)
-    assert found["y", "x"] == "∂y/∂x = 0.7500"
-    assert found["y", "w"] == "∂y/∂w = 2.2500"
+    assert found["y", "x"] == "∂y/∂x = 0.75"
+    assert found["y", "w"] == "∂y/∂w = 2.25"
     y = torch.special.i0(x) + w
     found = formulas(y, x=x, w=w, y=y)
     assert found["y", "x"] == "∂y/∂x = 0.2579"
@@ -179,7 +179,7 @@ def test_a_formula_that_disagrees_with_autograd_is_not_shown():
     assert slopes.has_formula(variables, link)
     other = link._replace(local=3.5)
     assert not slopes.has_formula(variables, other)
-    assert str(slopes.local_derivative(variables, other)).endswith("= 3.5000")
+    assert str(slopes.local_derivative(variables, other)).endswith("= 3.5")
 
 
 def test_infinite_derivatives_keep_their_formula():
@@ -314,7 +314,7 @@ def test_a_formula_is_held_against_small_slopes_too():
     (x,) = (scalar(9.0),)
     one = torch.tensor(1.0)
     y = F.binary_cross_entropy_with_logits(x, one, pos_weight=torch.tensor(2.0))
-    assert only(y, x=x, y=y) == "∂y/∂x = -2.468e-04"
+    assert only(y, x=x, y=y) == "∂y/∂x = -0.0002468"
     z = F.binary_cross_entropy_with_logits(x, one)
     assert only(z, x=x, z=z).startswith("∂z/∂x = σ(x) - ")
 

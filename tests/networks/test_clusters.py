@@ -168,4 +168,4 @@ def test_repetitions_and_calls_are_told_apart():
 
 def test_a_picture_without_frames_has_no_word_of_them(folded):
     for drawing in (folded.graph.picture(limit=30), folded.trace.picture(limit=30)):
-        assert "av-cluster" not in drawing.svg
+        assert 'class="av-cluster"' not in drawing.svg

@@ -126,6 +126,36 @@ def test_bars_stand_for_the_powers_of_ten():
     assert bars.index("█") == max(decades, key=decades.get) - min(decades)
 
 
+def test_what_is_zero_but_for_rounding_counts_as_zero():
+    torch.manual_seed(0)
+    attention = nn.MultiheadAttention(16, 2, batch_first=True, dtype=torch.float64)
+    x = torch.randn(2, 5, 16, dtype=torch.float64)
+    flow = av.trace(attention(x, x, x)[0].square().sum(), params=attention).gradient_flow()
+    entry: Any
+    (entry,) = (entry for entry in flow.entries if entry.name == "in_proj_bias")
+    # A softmax stays as it is when each key moves by the same: the keys' bias gets no gradient.
+    assert entry.summary.zeros == 16 / 48
+    assert min(entry.summary.decades) > -10
+    assert flow.words.endswith("smaller than the last bit of their gradient's largest one.")
+
+
+def test_only_the_last_bit_of_the_largest_is_rounding():
+    numbers = {
+        torch.float64: ([1.0, 3e-16, 2e-16, -2e-16, 0.0], 3 / 5),
+        torch.float32: ([1.0, 3e-7, -1e-7, 0.0], 2 / 4),
+        torch.bfloat16: ([1.0, 1e-3, -1e-5, 0.0], 1 / 4),
+    }
+    for dtype, (grad, zeros) in numbers.items():
+        x = torch.ones(len(grad), dtype=dtype, requires_grad=True)
+        entry: Any
+        (entry,) = av.trace((x * torch.tensor(grad, dtype=dtype)).sum()).gradient_flow().entries
+        assert entry.summary.zeros == zeros
+        assert entry.summary.norm == pytest.approx(1.0, rel=1e-2)
+    x = torch.tensor([0.0, 1e20], dtype=torch.float64, requires_grad=True)
+    (entry,) = av.trace(x.sqrt().sum()).gradient_flow().entries  # the first is infinite
+    assert entry.summary.zeros == 0
+
+
 def test_sparse_complex_half_and_meta():
     table = nn.Embedding(10, 2, sparse=True)
     loss = (table(torch.tensor([1, 1, 3])) * 2).sum()

@@ -1,7 +1,8 @@
 """What a stored notebook must hold, so that nbval really checks it and every reader sees it.
 
-nbval passes silently over cells that were never executed and over PNG pictures, and of a notebook
-that is not trusted, JupyterLab shows the text of an SVG only. Such places are found here.
+What outputs say is compared by `outputs`, under nbval. It passes silently over cells that were
+never executed and over PNG pictures, and of a notebook that is not trusted, JupyterLab shows the
+text of an SVG only. Such places are found here.
 """
 
 import re

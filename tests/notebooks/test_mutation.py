@@ -1,4 +1,8 @@
-"""Proves that the gate bites: a digit changed in a stored output makes nbval fail."""
+"""Proves that the gate bites: what changes the meaning of a stored output makes nbval fail.
+
+A number, a word, an arrow, a place, a curve, a colour: each is changed in each stored output and
+held against the old one; and in each cell one of them, in turn, under nbval.
+"""
 
 import copy
 import itertools
@@ -15,16 +19,19 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.notebooks.guard import is_excluded
+from tests.notebooks.mutants import add_noise, changed, changes
+from tests.notebooks.outputs import differences
 from tests.notebooks.refresh import find_notebooks, refresh
 
-PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+ROOT = Path(__file__).parents[2]
 REAL = {path.stem: path for path in find_notebooks([])}
 
 FIGURE_CELL = """
 class Figure:
     def _repr_mimebundle_(self, include=None, exclude=None):
         html = '<img src="data:image/svg+xml;base64,PHN2Zy8+" alt="e = 15">'
-        return {"text/plain": "e = 15", "image/svg+xml": "<svg>15</svg>", "text/html": html}
+        svg = "<svg><text>15</text></svg>"
+        return {"text/plain": "e = 15", "image/svg+xml": svg, "text/html": html}
 
 Figure()
 """
@@ -39,20 +46,6 @@ MADE_UP_MUTANTS = {
 }
 
 
-def texts(output: NotebookNode) -> tuple[NotebookNode, list[str]]:
-    """Returns where the output keeps its texts, and the keys of those that hold a digit."""
-    holder = output.data if "data" in output else output
-    keys = ["evalue", "text", "text/plain", "image/svg+xml", "text/html"]
-    return holder, [key for key in keys if re.search(r"\d", holder.get(key, ""))]
-
-
-def change_digit(output: NotebookNode, key: str) -> None:
-    """Changes the last digit of one text: the first may be in the SVG's version of XML."""
-    holder, keys = texts(output)
-    assert key in keys
-    holder[key] = re.sub(r"\d(?=\D*$)", lambda d: str((int(d[0]) + 1) % 10), holder[key])
-
-
 def checked_cells(notebook: NotebookNode) -> Iterator[tuple[str, NotebookNode]]:
     """Yields the cells that nbval checks, with the names it gives them."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -61,19 +54,23 @@ def checked_cells(notebook: NotebookNode) -> Iterator[tuple[str, NotebookNode]]:
             yield f"Cell {position}", cell
 
 
-def mutate_each_cell(notebook: NotebookNode) -> set[str]:
-    """Changes one digit in each cell that stores any, and returns the names of these cells.
+def mutate_each_cell(notebook: NotebookNode) -> dict[str, str]:
+    """Makes one change in each cell that has an output, and returns which, by the cell's name.
 
-    The kinds of text take turns: of one figure the words change, of the next the SVG, and so on.
+    The kinds of change take turns: of one figure a word changes, of the next an arrow, and so on.
     """
     turn = itertools.count()
-    mutated = set()
+    mutated = {}
     for name, cell in checked_cells(notebook):
-        for output in cell.outputs:
-            _, keys = texts(output)
-            if keys and name not in mutated:
-                change_digit(output, keys[next(turn) % len(keys)])
-                mutated.add(name)
+        possible = [
+            (place, *change)
+            for place, output in enumerate(cell.outputs)
+            for change in changes(output)
+        ]
+        if possible:
+            place, kind, key, text = possible[7 * next(turn) % len(possible)]
+            cell.outputs[place] = changed(cell.outputs[place], key, text)
+            mutated[name] = f"{kind} in {key}"
     return mutated
 
 
@@ -90,7 +87,9 @@ def verdicts(tmp_path_factory):
     fresh = nbformat.read(folder / "fresh.ipynb", as_version=4)
     for name, (cell, key) in MADE_UP_MUTANTS.items():
         mutant = copy.deepcopy(fresh)
-        change_digit(mutant.cells[cell].outputs[0], key)
+        (output,) = mutant.cells[cell].outputs
+        text = next(text for _, place, text in changes(output) if place == key)
+        mutant.cells[cell].outputs = [changed(output, key, text)]
         nbformat.write(mutant, folder / f"{name}.ipynb")
     fresh.cells[0].outputs = []
     nbformat.write(fresh, folder / "removed.ipynb")
@@ -102,9 +101,17 @@ def verdicts(tmp_path_factory):
 
 
 def nbval_verdicts(folder: Path) -> dict[str, dict[str, set[str]]]:
-    options = ["--nbval", "-rpf", "--tb=no", f"--rootdir={folder}", f"-c{PYPROJECT}"]
+    options = [
+        "--nbval",
+        "-ptests.notebooks.by_meaning",
+        "-rpf",
+        "--tb=no",
+        f"--rootdir={folder}",
+        f"-c{ROOT / 'pyproject.toml'}",
+    ]
     command = [sys.executable, "-m", "pytest", *options, "-pno:cacheprovider", "-pno:xdist", "."]
     environment = {name: os.environ[name] for name in os.environ if not name.startswith("PYTEST_")}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *sys.path])
     run = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
     assert run.returncode == 1, run.stdout + run.stderr  # some tests failed; nothing worse
     found = re.findall(r"^(PASSED|FAILED) (\S+)\.ipynb::(Cell \d+)", run.stdout, re.MULTILINE)
@@ -129,10 +136,37 @@ def test_a_removed_output_fails(verdicts):
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_a_changed_digit_in_any_cell_of_a_notebook_fails(verdicts, name):
+def test_a_change_in_any_cell_of_a_notebook_fails(verdicts, name):
     notebook = nbformat.read(REAL[name], as_version=4)
     checked = {cell for cell, _ in checked_cells(notebook)}
     mutated = mutate_each_cell(notebook)
-    assert mutated, "no stored output holds a digit"
-    assert verdicts[name]["FAILED"] == mutated
-    assert verdicts[name]["PASSED"] >= checked - mutated
+    assert mutated, "no stored output can be changed"
+    missed = {cell: kind for cell, kind in mutated.items() if cell in verdicts[name]["PASSED"]}
+    assert missed == {}
+    assert verdicts[name]["FAILED"] == mutated.keys()
+    assert verdicts[name]["PASSED"] >= checked - mutated.keys()
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_each_kind_of_change_in_each_output_is_seen(name):
+    cells = list(checked_cells(nbformat.read(REAL[name], as_version=4)))
+    kinds, missed = set(), []
+    for cell_name, cell in cells:
+        for output in cell.outputs:
+            for kind, key, text in changes(output):
+                kinds.add(kind)
+                if not differences([output], [changed(output, key, text)]):
+                    missed.append(f"{kind} in {key}, {cell_name}")
+    assert missed == []
+    always = {"number", "word", "arrow taken away", "arrow led elsewhere", "box moved", "look"}
+    assert kinds >= {*always, "arrow joined otherwise", "colour"}
+    assert ("curve" in kinds) == any("line2d_1" in str(cell.get("outputs")) for _, cell in cells)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_noise_that_nobody_sees_passes(name):
+    for cell_name, cell in checked_cells(nbformat.read(REAL[name], as_version=4)):
+        shaken = copy.deepcopy(cell.outputs)
+        for output in shaken:
+            add_noise(output)
+        assert differences(cell.outputs, shaken) == [], cell_name

@@ -57,6 +57,24 @@ def test_stores_outputs_and_nothing_volatile(path):
     assert answer.outputs[0].data == {"text/plain": "42"}
 
 
+def test_what_means_the_same_stays_as_it_is_stored(path):
+    refresh(path)
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(new_code_cell("print(1 / 3, 2 / 3)"))
+    nbformat.write(notebook, path)
+    refresh(path)
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook.cells[-1].outputs[0].text == "0.3333333333333333 0.6666666666666666\n"
+    other_last_digits = "0.3333333333333339 0.6666666666666661\n"
+    notebook.cells[-1].outputs[0].text = other_last_digits
+    notebook.cells[5].outputs[0].data["text/plain"] = "43"
+    nbformat.write(notebook, path)
+    refresh(path)
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook.cells[-1].outputs[0].text == other_last_digits
+    assert notebook.cells[5].outputs[0].data["text/plain"] == "42"
+
+
 def test_an_unknown_name_is_an_error():
     with pytest.raises(SystemExit, match="is named like no-such-notebook"):
         find_notebooks(["no-such-notebook"])

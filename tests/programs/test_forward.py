@@ -4,6 +4,7 @@ import importlib.util
 import linecache
 import math
 import time
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -611,13 +612,13 @@ def test_a_module_and_what_it_holds():
 
 def test_a_changed_file_does_not_lie(tmp_path):
     path = tmp_path / "edited_later.py"
-    path.write_text("def f(x):\n    y = x * 2\n    return y\n")
+    path.write_text("def f(x):\n    y = x * 2\n    return y\n", encoding="utf-8")
     spec = importlib.util.spec_from_file_location("edited_later", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    path.write_text("def f(x):\n    y = x * 3\n    return y\n")
+    path.write_text("def f(x):\n    y = x * 3\n    return y\n", encoding="utf-8")
     linecache.checkcache(str(path))
     program = av.program(module.f, x=1.0)
     assert program.statements == ()
@@ -635,7 +636,7 @@ def long_module(tmp_path):
     head = ["import torch", "def long(x):", "    y0 = x * 1.5"]
     text = "\n".join([*head, *lines, "    return y999\n"])
     path = tmp_path / "long_program.py"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     spec = importlib.util.spec_from_file_location("long_program", path)
     assert spec is not None
     assert spec.loader is not None
@@ -654,3 +655,23 @@ def test_a_thousand_statements(long_module):
     assert program.statements[500].names == ("y500",)
     assert program.outputs[0].item() == pytest.approx(long_module.long(torch.tensor(0.5)).item())
     assert min(seconds) < 0.6  # 0.2 s on an idle machine; see `make bench`
+
+
+def test_the_result_of_an_object_is_called_by_the_object():
+    class Twice(torch.nn.Module):
+        def forward(self, a):
+            return a * 2
+
+    class Thrice:
+        def __call__(self, a):
+            return a * 3
+
+        def scaled(self, a):
+            return a * 4
+
+    def root(f):
+        return av.program(f, a=2.0).variables().root.title
+
+    assert root(Twice()) == root(Twice().forward) == root(partial(Twice())) == "Twice"
+    assert root(Thrice()) == "Thrice"
+    assert root(Thrice().scaled) == "scaled"

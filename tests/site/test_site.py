@@ -310,11 +310,11 @@ def test_a_page_that_is_too_large_fails_the_build(tmp_path):
         "import building, pathlib\n"
         "print(building.weights(pathlib.Path(sys.argv[1])))\n"
     )
-    (tmp_path / "a.css").write_text("@font-face { src: url(f.woff2) }" + " " * 68)
+    (tmp_path / "a.css").write_text("@font-face { src: url(f.woff2) }" + " " * 68, encoding="utf-8")
     (tmp_path / "f.woff2").write_bytes(b"0" * 1000)
-    (tmp_path / "w.js").write_text("1" * 50)
+    (tmp_path / "w.js").write_text("1" * 50, encoding="utf-8")
     html = '<link rel="stylesheet" href="a.css?v=1"><div data-source="w.js"></div><img src="no">'
-    (tmp_path / "a.html").write_text(html)
+    (tmp_path / "a.html").write_text(html, encoding="utf-8")
     ran = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
     )
@@ -324,14 +324,18 @@ def test_a_page_that_is_too_large_fails_the_build(tmp_path):
 def test_types_of_the_script(tmp_path):
     test_javascript.install(test_javascript.BUILD)
     compiler = test_javascript.BUILD / "node_modules" / "typescript" / "bin" / "tsc"
-    config = json.loads((test_javascript.TESTS / "tsconfig.json").read_text())
-    (tmp_path / "tsconfig.json").write_text(json.dumps({**config, "files": [str(SCRIPT)]}))
+    config = json.loads((test_javascript.TESTS / "tsconfig.json").read_text(encoding="utf-8"))
+    (tmp_path / "tsconfig.json").write_text(
+        json.dumps({**config, "files": [str(SCRIPT)]}), encoding="utf-8"
+    )
     checked = test_javascript.run(node, str(compiler), "--project", str(tmp_path))
     assert checked.returncode == 0, checked.stdout
 
 
 def test_the_lock_file_pins_katex_and_names_no_registry():
-    lock = json.loads((BUILDING.parent / "package-lock.json").read_text())
-    wanted = json.loads((BUILDING.parent / "package.json").read_text())["dependencies"]
+    lock = json.loads((BUILDING.parent / "package-lock.json").read_text(encoding="utf-8"))
+    wanted = json.loads((BUILDING.parent / "package.json").read_text(encoding="utf-8"))[
+        "dependencies"
+    ]
     assert all("resolved" not in entry for entry in lock["packages"].values())
     assert lock["packages"]["node_modules/katex"]["version"] == wanted["katex"]

@@ -117,7 +117,8 @@ def test_the_classic_script_is_the_module(tmp_path):
     (tmp_path / "classic.js").write_text(
         "globalThis.window = {};\n"
         + page.classic_script("viz")
-        + "console.log(Object.keys(window.viz).join(), typeof window.viz.render);"
+        + "console.log(Object.keys(window.viz).join(), typeof window.viz.render);",
+        encoding="utf-8",
     )
     ran = node(
         [str(tmp_path / "classic.js")],

@@ -7,11 +7,10 @@ import weakref
 from contextlib import contextmanager
 from typing import Any
 
-import comm
 import ipywidgets
 import pytest
 import torch
-from comm.base_comm import BaseComm
+from IPython.core.formatters import DisplayFormatter
 from jupyter_client.manager import start_new_kernel
 from traitlets import TraitError
 
@@ -22,6 +21,7 @@ from autograd_viz.widgets.controls import tick_of
 from autograd_viz.widgets.explorer import Explorer
 from autograd_viz.widgets.states import unnoticed
 
+comm = pytest.importorskip("comm", reason="ipykernel before 6.18 has channels of its own")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -51,7 +51,7 @@ def texts(w, state=None):
     return dict(zip(scene["keys"], (state or w.state)["texts"], strict=True))
 
 
-class Recording(BaseComm):
+class Recording(comm.base_comm.BaseComm):  # type: ignore[misc]
     """A channel to a page that keeps what is sent."""
 
     def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
@@ -101,7 +101,7 @@ def test_it_greets_with_the_finished_backward_pass():
     assert (w.view, w.step, w.inputs) == ("backward", 7, {"a": 2.0, "b": 4.25})
     assert [control["name"] for control in w.controls] == ["a", "b"]
     assert w.error is None
-    assert repr(w) == "<Explorer at a = 2, b = 4.2500: backward, step 7>"
+    assert repr(w) == "<Explorer at a = 2, b = 4.25: backward, step 7>"
     assert str(w) == w.snapshot().words
     assert "∂e/∂a = " in str(w)
 
@@ -180,7 +180,7 @@ def test_an_exception_in_f_leaves_the_last_good_picture():
     line = picky.__code__.co_firstlineno + 2
     assert w.error == {"line": line, "text": "ValueError: too much"}
     assert w.state == good
-    assert f"At x = 3.5000: line {line}: ValueError: too much" in w.snapshot().words
+    assert f"At x = 3.5: line {line}: ValueError: too much" in w.snapshot().words
     assert output(w) == 1.0
     w.inputs = {"x": 2.0}
     assert w.error is None
@@ -254,7 +254,7 @@ def test_functions_at_an_early_step_hides_later_gradients():
 
 def test_a_stored_output_is_a_picture_beside_the_live_widget(channel):
     w = av.explore(f, a=2.0, b=4.0)
-    data, _ = w._repr_mimebundle_()
+    data, _ = DisplayFormatter().format(w)
     assert data[WIDGET_VIEW]["model_id"] == w.model_id
     assert data["text/html"].startswith('<img src="data:image/svg+xml;base64,')
     assert data["text/plain"] == w.snapshot().words
@@ -263,8 +263,8 @@ def test_a_stored_output_is_a_picture_beside_the_live_widget(channel):
 
 def test_saving(tmp_path):
     w = av.explore(f, a=(1.0, 3.0, 1.0), b=4.0)
-    assert w.save(tmp_path / "w.svg").read_text().startswith("<svg")
-    assert "<main>" in w.save(tmp_path / "w.html").read_text()
+    assert w.save(tmp_path / "w.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert "<main>" in w.save(tmp_path / "w.html").read_text(encoding="utf-8")
     with pytest.raises(ValueError, match="ends in none of"):
         w.save(tmp_path / "w.txt")
 
@@ -524,3 +524,69 @@ w
 def test_it_is_an_anywidget():
     assert issubclass(Explorer, ipywidgets.DOMWidget)
     assert "export default { render }" in Explorer._esm
+
+
+# What the function raises at the beginning.
+
+
+def test_an_error_says_what_became_of_the_inputs_and_what_to_type():
+    def f(x):
+        return x[0] * x[1]
+
+    with pytest.raises(IndexError) as menu:
+        av.explore(f, x=[1.0, 2.0])
+    assert str(menu.value).endswith(
+        "\nav.explore() made a menu of x=[1.0, 2.0], and f gets one of the choices (for a vector "
+        "type av.explore(f, x=torch.tensor([1.0, 2.0])))."
+    )
+    assert av.explore(f, x=torch.tensor([1.0, 2.0])).inputs == {"x[0]": 1.0, "x[1]": 2.0}
+
+    def powers(a, n):
+        return sum(a**k for k in range(n))
+
+    with pytest.raises(TypeError) as slider:
+        av.explore(powers, a=2.0, n=3)
+    assert str(slider.value).endswith(
+        "\nav.explore() made a slider of a=2.0, and powers gets a tensor with one number; "
+        "a slider of n=3, and powers gets a tensor with one number (for a whole number write "
+        "n: int where powers begins)."
+    )
+    powers.__annotations__["n"] = int
+    assert av.explore(powers, a=2.0, n=3).inputs == {"a": 2.0, "n": 3}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"x": True}, "a checkbox of x=True, and f gets True or False."),
+        ({"x": ["a", "b"]}, "a menu of x=['a', 'b'], and f gets one of the choices."),
+        ({"x": torch.ones(2)}, "a slider for each element of x, and f gets a tensor with all"),
+        ({"x": (0.0, 2.0)}, "a slider of x=(0.0, 2.0), and f gets a tensor with one number."),
+    ],
+)
+def test_each_kind_of_control_is_told(given, said):
+    def f(x):
+        raise ValueError("not this one")
+
+    with pytest.raises(ValueError, match="not this one") as raised:
+        av.explore(f, **given)
+    assert f"\nav.explore() made {said}" in str(raised.value)
+
+
+def test_an_error_without_a_message_of_its_own_keeps_its_form():
+    def f(x):
+        raise KeyError(3)
+
+    with pytest.raises(KeyError) as raised:
+        av.explore(f, x=1.0)
+    assert raised.value.args == (3,)
+    assert raised.value.__notes__ == [
+        "av.explore() made a slider of x=1.0, and f gets a tensor with one number."
+    ]
+
+
+def test_a_result_without_a_name_has_a_title():
+    w = av.explore(lambda a: a.detach() * 2, a=2.0)
+    assert w.snapshot().title.startswith("Computation of the result: ")
+    two = av.explore(lambda a: (a.detach() * 2, a.detach()), a=2.0)
+    assert two.snapshot().words.splitlines()[1] == "Computation of the result"

@@ -70,5 +70,5 @@ def test_a_page_of_a_small_net_holds_every_state(tmp_path):
 
 
 def test_saving_by_the_ending(w, tmp_path):
-    assert "<main>" in w.save(tmp_path / "a.html").read_text()
-    assert w.save(tmp_path / "a.svg").read_text().startswith("<svg")
+    assert "<main>" in w.save(tmp_path / "a.html").read_text(encoding="utf-8")
+    assert w.save(tmp_path / "a.svg").read_text(encoding="utf-8").startswith("<svg")

@@ -127,15 +127,6 @@ def test_rows_keep_each_text_and_each_column_once():
     assert list(strings) == ["", "0", "2", "1"]
 
 
-def test_nothing_half_written_stays(tmp_path):
-    path = tmp_path / "page.html"
-    path.write_text("before")
-    with pytest.raises(UnicodeEncodeError):
-        page.write(path, "\ud800")
-    assert path.read_text() == "before"
-    assert [one.name for one in tmp_path.iterdir()] == ["page.html"]
-
-
 def test_where_a_page_cannot_be_written_it_is_not_computed(tmp_path):
     runs: list[float] = []
 

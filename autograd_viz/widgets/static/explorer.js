@@ -1810,6 +1810,15 @@ export function render({ model, el }) {
   };
   root.addEventListener("focusin", (event) => mark(event, "true"), listen);
   root.addEventListener("focusout", (event) => mark(event, null), listen);
+  // But Ctrl and Cmd with a letter are the notebook's: saving it, above all.
+  window.addEventListener(
+    "keydown",
+    (event) => {
+      if (!(event.target instanceof Element) || !root.contains(event.target)) return;
+      put(event.target, ours, event.ctrlKey || event.metaKey ? null : "true");
+    },
+    { ...listen, capture: true }, // before JupyterLab
+  );
   drawing.addEventListener(
     "click",
     (event) => {

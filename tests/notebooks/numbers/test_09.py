@@ -19,7 +19,7 @@ def test_b5_exercise_4_2():
 
 def test_b8_exercise_4_4():
     computation = said("09", "parabola = av.explore")
-    assert "at w1 = 1, w2 = 0.5000, b = -1" in computation
+    assert "at w1 = 1, w2 = 0.5, b = -1" in computation
     backward = said("09", "av.explore(parabola_loss, w1=1.0, w2=0.5, b=-1.0)")
     x, y = 2, 1
     yhat = x**2 * 0.5 + x * 1 - 1
