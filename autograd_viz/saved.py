@@ -69,23 +69,43 @@ def _saved_attributes(kind: type[Node]) -> tuple[tuple[str, str, str], ...]:
     return _attributes.setdefault(kind, found)
 
 
+def _has_options(kind: type[Node]) -> bool:
+    """Whether operations of the kind save something that is no tensor."""
+    return any(
+        "_sym_" not in name and not hasattr(kind, raw_attribute)
+        for name, _, raw_attribute in _saved_attributes(kind)
+    )
+
+
 def has_constants(function: Node, following: NextFunctions) -> bool:
     """Whether the operation may have saved a number that its expression needs."""
     return (
         len(following) == 1
         or any(target is None for target, _ in following)
-        or any(name == "alpha" for name, *_ in _saved_attributes(type(function)))  # a + alpha * b
+        or _has_options(type(function))  # a + alpha * b
     )
 
 
-def constants_in(saved: Saved) -> dict[str, float]:
-    """Plain numbers that an operation saved, as in `x * 3` or `x ** 2`: {"other": 3.0}."""
-    constants: dict[str, float] = {}
+def constants_in(saved: Saved) -> dict[str, Any]:
+    """Plain numbers that an operation saved, as in `x * 3`: {"other": 3.0}; and its options.
+
+    An option is whatever is no tensor: {"delta": 0.25}, {"approximate": "tanh"}, {"dims": (1, 0)}.
+    """
+    constants: dict[str, Any] = {}
     for name, value in saved.items():
         number = value.item() if _is_constant(value) else value
         if type(number) in (int, float, bool):
             constants[name] = number if number == number else math.nan  # the same one: nan != nan
+        elif _is_option(name, number):
+            constants[name] = number
     return constants
+
+
+def _is_option(name: str, value: object) -> bool:
+    """Whether it is a word or some numbers, and not a shape, which may be long."""
+    if not isinstance(value, str | tuple) or "_sym_" in name:
+        return False
+    return all(isinstance(one, int | float | str) for one in value)
 
 
 def _is_constant(value: object) -> bool:

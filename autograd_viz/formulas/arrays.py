@@ -81,7 +81,7 @@ def computed(
             return one(_together(name, operands, shape, options))
         case "Select" | "Unbind" | "Slice" | "Transpose" | "Permute" | "T":
             return _indexed(name, x, shapes, options)
-        case "Dot":
+        case "Dot" if len(x.items) == len(operands[1].items):
             return [scalar(_dot(x.items, operands[1].items))]
         case "Mv" | "Mm":
             return one(_product(x, operands[1], shape))
@@ -92,7 +92,7 @@ def computed(
             bias = expand(x, shape)
             pairs = zip(bias.items, inner.items, strict=True)
             return [Array(shape, tuple(left + right for left, right in pairs))]
-        case "View" | "ReshapeAlias" | "UnsafeView" | "Unsqueeze" | "Squeeze" | "AsStrided":
+        case "View" | "ReshapeAlias" | "UnsafeView" | "Unsqueeze" | "Squeeze":
             return [Array(shape, x.items)] if len(x.items) == math.prod(shape) else None
         case "Expand":
             return [expand(x, shape)]
@@ -271,7 +271,7 @@ def _dot(left: Sequence[Expr], right: Sequence[Expr]) -> Expr:
 
 
 def _product(x: Array, y: Array, shape: Shape) -> Array | None:
-    if len(x.shape) != 2 or len(y.shape) not in (1, 2):
+    if len(x.shape) != 2 or len(y.shape) not in (1, 2) or x.shape[1] != y.shape[0]:
         return None
     inner = x.shape[1]
     columns = y.shape[1] if len(y.shape) == 2 else 1

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from autograd_viz import text
 from autograd_viz.expressions import Expression, expression
-from autograd_viz.formulas import product_rules, products
+from autograd_viz.formulas import product_rules, products, proving
+from autograd_viz.formulas.failures import noted
 from autograd_viz.formulas.product_rules import Step
 from autograd_viz.formulas.products import GRADIENT, Product
 from autograd_viz.formulas.recipes import Operand, Operation, Recipe, is_to_constant, read, roles
@@ -52,8 +53,30 @@ def vector_jacobian(variables: Variables, link: Link) -> Product | None:
     place = found.places.get((target.id, 0)) if found else None
     if found is None or place is None or len(variables.outputs(target)) != 1:
         return None
-    title = text.clean(source.title)
-    return _written_product(found.recipe, place, title, _is_start(variables, source))
+    title, start = text.clean(source.title), _is_start(variables, source)
+    turned = _is_complex(variables, source)
+    written = _written_product(found.recipe, place, title, start, turned)
+    if written is None or "…" in written.text or len(written.text) > LONGEST:
+        return None
+    proof = _proof(found.recipe, place, start, turned)
+    return written if proving.same(proof, variables, link, found.places) else None
+
+
+@lru_cache(1024)
+def _proof(recipe: Recipe, place: int, ones: bool, turned: bool) -> str:
+    """The text of a product in names that stand for nothing but its values."""
+    inputs = tuple(
+        one._replace(title=proving.name(number)) for number, one in enumerate(recipe.inputs)
+    )
+    plain = Recipe(recipe.operations, inputs)
+    written = _written_product(plain, place, proving.OUT, ones, turned)
+    return "" if written is None else written.text
+
+
+def _is_complex(variables: Variables, source: Variable) -> bool:
+    """Whether factors are conjugated on the way back."""
+    nodes = (variables.graph.nodes[node] for node in source.members)
+    return any("complex" in output.dtype for node in nodes for output in node.outputs)
 
 
 def gradient_symbol(variables: Variables, variable: Variable) -> Line:
@@ -84,22 +107,30 @@ def output_name(variables: Variables, number: int = 0) -> str:
 
 
 @lru_cache(1024)
-def _written_product(recipe: Recipe, place: int, title: str, ones: bool) -> Product | None:
+@noted
+def _written_product(
+    recipe: Recipe, place: int, title: str, ones: bool, turned: bool
+) -> Product | None:
     way = _way(recipe, place)
     if not way:
         return None
     texts = _texts(recipe)
+
+    def conjugate(factor: products.Text) -> products.Text:
+        if not turned:
+            return factor
+        return factor._replace(text=f"conj({factor.text})", strength=products.ATOM)
 
     def operand(one: Operand) -> products.Text | None:
         if one.kind == "number":
             return products.named(text.as_written(one.place), ())
         shape = _operand_shape(recipe, one)
         if one.kind == "input":
-            return products.named(recipe.inputs[int(one.place)].title, shape)
+            return conjugate(products.named(recipe.inputs[int(one.place)].title, shape))
         known = texts[int(one.place)] if one.kind == "inner" else None
         if known is None:  # a constant without a name
             return products.Text("?") if one.kind == "unknown" else None
-        return products.Text(known.text, shape, known.strength)
+        return conjugate(products.Text(known.text, shape, known.strength))
 
     steps = []
     for number, index in way:
@@ -116,14 +147,11 @@ def _written_product(recipe: Recipe, place: int, title: str, ones: bool) -> Prod
                 index,
                 tuple(map(operand, operation.operands)),
                 tuple(_operand_shape(recipe, one) for one in operation.operands),
-                out,
+                conjugate(out),
                 dict(operation.options),
             )
         )
-    found = product_rules.vector_jacobian(steps, ones)
-    if found is None or "…" in found.text or len(found.text) > LONGEST:
-        return None
-    return found
+    return product_rules.vector_jacobian(steps, ones)
 
 
 def _operand_shape(recipe: Recipe, operand: Operand) -> tuple[int, ...] | None:

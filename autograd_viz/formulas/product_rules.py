@@ -86,8 +86,12 @@ def _through(g: Product, step: Step) -> Product | None:
             scaled = g.times(_number(alpha)) if step.place and alpha != 1 else g
             negative = step.name == "Sub" and step.place == 1
             return _unbroadcast(scaled.minus() if scaled and negative else scaled, target)
-        case "Rsub" | "Neg":
-            return g.minus() if options.get("alpha", 1) == 1 else None
+        case "Rsub":  # other - alpha * self
+            alpha = options.get("alpha", 1)
+            scaled = g.times(_number(alpha)) if step.place == 0 and alpha != 1 else g
+            return _unbroadcast(scaled.minus() if scaled and step.place == 0 else scaled, target)
+        case "Neg":
+            return g.minus()
         case "Mul":
             return _unbroadcast(g.times(other), target)
         case "Div" if step.place == 0:
@@ -132,7 +136,17 @@ def _through(g: Product, step: Step) -> Product | None:
             return doubled and (doubled.over(_number(count)) if count > 1 else doubled)
         case "Clone" | "ToCopy" | "Alias":
             return g
+        case "Softplus":
+            return _through_softplus(g, x, options)
     return _elementwise(g, step.name, x, out)
+
+
+def _through_softplus(g: Product, x: Text | None, options: dict[str, Any]) -> Product | None:
+    beta = options.get("beta", 1)
+    if x is None or options.get("threshold", 20) != 20:  # above it, the slope is taken as 1
+        return None
+    inner = x.text if beta == 1 else f"{beta:g} * {x.inside(PRODUCT)}"
+    return g.times(Text(f"sigmoid({inner})", g.shape))
 
 
 def _elementwise(g: Product, name: str, x: Text | None, y: Text) -> Product | None:
@@ -169,8 +183,6 @@ def _elementwise(g: Product, name: str, x: Text | None, y: Text) -> Product | No
             return found and found.minus()
         case "Abs":
             return g.times(text("sign({x})", ATOM))
-        case "Softplus":
-            return g.times(text("sigmoid({x})", ATOM))
         case "Reciprocal":
             divided = g.over(_power(x, 2))
             return divided and divided.minus()

@@ -39,6 +39,39 @@ _ROLES = {  # what PyTorch calls an operation's inputs, where it is not self and
 _TWO = {"Add", "Sub", "Rsub", "Mul", "Div", "Atan2", "Hypot", "Xlogy", "Maximum", "Minimum"}
 _TWO |= {"Where", "Logaddexp"}
 _DATA = {"result", "buffer", "indices", "self_sym_numel"}  # saved, but no option
+# The options that the rules know; with another one an operation has no formula.
+_OPTIONS = {
+    name: frozenset(known.split())
+    for names, known in {
+        "Sum Mean Prod Amax Amin Max Min Logsumexp": "dim keepdim",
+        "MseLoss BinaryCrossEntropy BinaryCrossEntropyWithLogits": "reduction",
+        "Add Sub Rsub Celu": "alpha",
+        "Addcmul Addcdiv": "value",
+        "Softshrink Hardshrink": "lambd",
+        "Softmax LogSoftmax Stack Cat Unbind Squeeze Unsqueeze": "dim",
+        "Addmm": "alpha beta",
+        "Clamp": "min max",
+        "ClampMax": "max",
+        "ClampMin": "min",
+        "Elu": "alpha scale input_scale",
+        "Gelu": "approximate",
+        "Hardtanh": "min_val max_val",
+        "HuberLoss": "delta reduction",
+        "LeakyRelu": "negative_slope",
+        "Lerp": "weight",
+        "LinalgVectorNorm": "ord dim keepdim",
+        "NllLoss": "reduction ignore_index total_weight",
+        "Permute": "dims",
+        "Select": "dim index",
+        "Slice": "dim start end step",
+        "SmoothL1Loss": "beta reduction",
+        "Softplus": "beta threshold",
+        "Threshold": "threshold",
+        "Transpose": "dim0 dim1",
+        "Where": "condition",
+    }.items()
+    for name in names.split()
+}
 
 
 class Operand(NamedTuple):
@@ -181,6 +214,8 @@ def _read(variables: Variables, variable: Variable) -> Read:
         options = _options(node, name)
         if name == "Where":
             options += _condition(variables, node)
+        if any(option not in _OPTIONS.get(name, ()) for option, _ in options):
+            name = node.function  # for which there is no rule
         operations.append(Operation(name, operands, shapes, options))
     return Read(recipe(tuple(operations), tuple(inputs)), places, tuple(numbers))
 

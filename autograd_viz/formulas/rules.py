@@ -134,8 +134,10 @@ def _hardsigmoid(x: Expr, options: Options, sign: Sign) -> Expr:
 
 
 def _huber(x: Expr, y: Expr, delta: Expr, sign: Sign) -> Expr:
-    gap = _abs(x - y, sign)
-    return (x - y) ** 2 / 2 if sign(gap, delta) <= 0 else delta * (gap - delta / 2)
+    gap = x - y
+    if sign(gap, delta) > 0:
+        return delta * (gap - delta / 2)
+    return -delta * (gap + delta / 2) if sign(gap, -delta) < 0 else gap**2 / 2
 
 
 def _shrunk(x: Expr, options: Options, sign: Sign, by: int) -> Expr:

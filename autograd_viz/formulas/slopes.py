@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math as mathematics
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from autograd_viz.formulas.symbolic import Derivative
 
 LONGEST = 45  # characters of a formula that a picture shows; a longer one gives way to its number
-_CLOSE = {"float64": 1e-6, "float32": 1e-3}  # how near a formula's number must be to autograd's
-_CLOSE_HALF = 0.05
 
 
 class _Slope(NamedTuple):
@@ -38,8 +35,8 @@ def local_derivative(variables: Variables, link: Link) -> Formula | None:
 
     The formula is derived from the graph's operations; a function with corners (relu, abs,
     maximum) has that of its branch at the current point, and the condition for it. The number is
-    autograd's own. Where the two disagree (a custom backward, a hook), or where an operation has
-    no formula here, the number stands alone.
+    autograd's own. Where the formula gives another one (a custom backward, a hook), or where an
+    operation has no formula here, the number stands alone.
 
     Args:
         variables: a traced computation by variable.
@@ -70,6 +67,25 @@ def has_formula(variables: Variables, link: Link) -> bool:
     """Whether the local derivative of a link between numbers is known as a formula."""
     slope = _slope(variables, link)
     return slope is not None and slope.formula != ()
+
+
+class Written(NamedTuple):
+    """What is written of a link but for its number."""
+
+    formula: str  # "": the number stands alone
+    condition: str = ""
+    has_number: bool = True
+    is_number: bool = False  # a formula that reads like it: the two are written once
+
+
+def written(variables: Variables, link: Link) -> Written | None:
+    """What is written of a link between numbers: runs in which it is the same differ in these."""
+    slope = _slope(variables, link)
+    if slope is None:
+        return None
+    formula = plain(slope.formula)
+    alone = slope.number is not None and formula == text.number(slope.number)
+    return Written(formula, slope.condition, slope.number is not None, alone)
 
 
 def substituted(variables: Variables, link: Link, factor: float = 1) -> Line | None:
@@ -113,20 +129,24 @@ def _slope(variables: Variables, link: Link) -> _Slope | None:
     from autograd_viz.formulas import symbolic
 
     known = symbolic.derivative(found.recipe, place, found.numbers)
-    if known is None or not _agree(symbolic.value(known, found.numbers), link.local, outputs[0][0]):
+    if known is None or not (
+        link.local is None
+        or symbolic.holds(known, found.numbers, link.local, _dtype(variables, link))
+    ):
         return alone if link.local is not None else None
     formula, condition = _written(found.recipe, known)
     return _Slope(symbol, formula, condition, link.local, known, found)
 
 
-def _agree(value: float | None, local: float | None, output: object) -> bool:
-    """Whether a formula's number is autograd's; where one is not known, nothing speaks against."""
-    if local is None or value is None:
-        return True
-    if not (mathematics.isfinite(value) and mathematics.isfinite(local)):
-        return value == local or value != value or local != local
-    near = _CLOSE.get(getattr(output, "dtype", "") or "", _CLOSE_HALF)
-    return mathematics.isclose(value, local, rel_tol=near, abs_tol=near)
+def _dtype(variables: Variables, link: Link) -> str:
+    """The coarsest of the data types in which a link's local derivative was computed."""
+    from autograd_viz.formulas import rounding
+
+    ends = (variables.nodes[link.source], variables.nodes[link.target])
+    outputs = [output for one in ends for output in variables.outputs(one)]
+    for node in ends[0].members:
+        outputs += variables.graph.nodes[node].outputs
+    return rounding.coarsest(output.dtype for output in outputs)
 
 
 def _line(slope: _Slope, longest: int | None) -> Line:
@@ -150,15 +170,21 @@ def _written(recipe: Recipe, known: Derivative) -> tuple[Line, str]:
         for place in range(len(recipe.inputs))
         for at, title in enumerate(_titles(recipe, place))
     }
-    conditions = []
+    conditions: dict[tuple[object, ...], str] = {}
+    bounds: dict[tuple[object, ...], float] = {}
     for left, right, sign in known.conditions:
         if not (left.free_symbols | right.free_symbols) <= names.keys():
             continue
         if not left.free_symbols:
             left, right, sign = right, left, -sign
+        key: tuple[object, ...] = (left, sign) if right.is_number and sign else (left, right, sign)
+        bound = -sign * float(right) if right.is_number else 0.0
+        if bounds.get(key, bound) < bound:
+            continue  # x < 1 says nothing beside x < 0
+        bounds[key] = bound
         sides = (plain(writing.line(side, names)) for side in (left, right))
-        conditions.append(f" {'=><'[sign]} ".join(sides))
-    return writing.line(known.expression, names), " and ".join(dict.fromkeys(conditions))
+        conditions[key] = f" {'=><'[sign]} ".join(sides)
+    return writing.line(known.expression, names), " and ".join(dict.fromkeys(conditions.values()))
 
 
 def _titles(recipe: Recipe, place: int) -> Iterator[str]:

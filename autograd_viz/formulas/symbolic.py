@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import sympy
 from sympy import Expr, Symbol
 
-from autograd_viz.formulas import arrays, rules
+from autograd_viz.formulas import arrays, rounding, rules
 from autograd_viz.formulas.arrays import Array
+from autograd_viz.formulas.failures import noted
 
 if TYPE_CHECKING:
     from autograd_viz.formulas.recipes import Operand, Operation, Recipe, Shape
@@ -46,6 +48,7 @@ class Derivative(NamedTuple):
 
     expression: Expr
     conditions: tuple[Condition, ...]
+    chain: Expr  # the same as the chain rule gives it, nearer to what PyTorch computes
 
 
 class _NoFormulaError(Exception):
@@ -78,17 +81,42 @@ def derivative(
 
 def value(derivative: Derivative, numbers: Sequence[tuple[float, ...] | None]) -> float | None:
     """The formula's number at the current point; None where one is missing or none results."""
-    return _compiled(derivative.expression)(numbers)
+    return _compiled(derivative.expression).number(numbers)
+
+
+def holds(
+    derivative: Derivative,
+    numbers: Sequence[tuple[float, ...] | None],
+    local: float,
+    dtype: str,
+) -> bool:
+    """Whether the formula gives PyTorch's number, to within what rounding makes of it.
+
+    Where a number is missing, nothing speaks against it.
+    """
+    found = _compiled(derivative.expression)
+    if not found.complete(numbers):
+        return True
+    value = found.number(numbers)
+    if value is not None and rounding.close(local, value, dtype):
+        return True
+    with np.errstate(all="ignore"):
+        shown = found.rounded(numbers)
+        chain = _compiled(derivative.chain)
+        if chain.complete(numbers):
+            shown.error = max(shown.error, chain.rounded(numbers).error)
+        return rounding.same(local, shown, dtype)
 
 
 class _Question(NamedTuple):
     gap: Expr
 
     def evaluated(self, numbers: Sequence[tuple[float, ...] | None]) -> float | None:
-        return _compiled(self.gap)(numbers)
+        return _compiled(self.gap).number(numbers)
 
 
 @lru_cache(1024)
+@noted
 def _derived(recipe: Recipe, place: int, signs: Signs) -> Derivative | _Question | None:
     asked: list[Condition] = []
 
@@ -102,37 +130,41 @@ def _derived(recipe: Recipe, place: int, signs: Signs) -> Derivative | _Question
         return asked[-1].sign
 
     try:
-        expression = _slope(recipe, place, sign)
+        chain = _slope(recipe, place, sign)
+        expression = _shortest(chain)
+        return Derivative(expression, tuple(_deciding(recipe, place, asked, chain)), chain)
     except _QuestionError as question:
         return _Question(question.args[0])
     except _NoFormulaError:
         return None
-    return Derivative(expression, tuple(_deciding(recipe, place, asked, expression)))
 
 
 def _deciding(
-    recipe: Recipe, place: int, asked: Sequence[Condition], expression: Expr
+    recipe: Recipe, place: int, asked: Sequence[Condition], chain: Expr
 ) -> list[Condition]:
     """The conditions without which the derivative would be another one."""
-    deciding = []
-    for number, condition in enumerate(asked):
-        count = iter(range(len(asked) + 100))
+    deciding: dict[int, Condition] = {}
+    for number in reversed(range(len(asked))):
+        met: list[tuple[Expr, Expr]] = []
 
-        def otherwise(left: Expr, right: Expr, number: int = number, count: Any = count) -> int:
+        def otherwise(left: Expr, right: Expr, number: int = number, met: Any = met) -> int:
             gap = left - right
             if gap.is_number:
                 return int(sympy.sign(gap))
-            at = next(count)
+            at = len(met)
+            met.append((left, right))
             if at >= len(asked):
                 return 1
             return -asked[at].sign or 1 if at == number else asked[at].sign
 
         try:
-            if _slope(recipe, place, otherwise) != expression:
-                deciding.append(condition)
-        except (_NoFormulaError, StopIteration):
-            deciding.append(condition)
-    return deciding
+            same = _slope(recipe, place, otherwise) == chain
+        except _NoFormulaError:
+            same = False
+        # abs(x) < 1 is written as x < 1 where x is above 0: then that belongs to it.
+        if not same or any((one.left, one.right) not in met for one in deciding.values()):
+            deciding[number] = asked[number]
+    return [deciding[number] for number in sorted(deciding)]
 
 
 def _slope(recipe: Recipe, place: int, sign: rules.Sign) -> Expr:
@@ -141,7 +173,7 @@ def _slope(recipe: Recipe, place: int, sign: rules.Sign) -> Expr:
     by = symbol(place, 0)
     if any(by in unknown[free] for free in whole.free_symbols if free in unknown):
         raise _NoFormulaError
-    found = _shortest(sympy.diff(whole, by))
+    found = sympy.diff(whole, by)
     if (
         found.has(sympy.Derivative, sympy.Subs, sympy.zoo, sympy.nan)
         or unknown.keys() & found.free_symbols
@@ -169,7 +201,11 @@ def _expression(recipe: Recipe, sign: rules.Sign, unknown: dict[Symbol, frozense
             raise _NoFormulaError
         operands = [_operand(recipe, one, done, unknown) for one in operation.operands]
         arrays = [one for one in operands if one is not None]
-        complete = len(arrays) == len(operands)
+        # A constant that was not kept has as many elements as it may.
+        open_ended = any(one.kind == "unknown" for one in operation.operands) and any(
+            elements(shape) > 1 for shape in (*operation.shapes, *(one.shape for one in arrays))
+        )
+        complete = len(arrays) == len(operands) and not open_ended
         known = _outputs(operation, arrays, sign) if complete else None
         done.append(known or _made_up(operation, operands, unknown))
     last = done[-1][0]
@@ -241,30 +277,49 @@ def _outputs(
     return arrays.computed(name, operands, operation.shapes, options, sign)
 
 
-@lru_cache(1024)
-def _compiled(
-    expression: Expr,
-) -> Callable[[Sequence[tuple[float, ...] | None]], float | None]:
-    """A function from the inputs' numbers to the expression's number."""
-    free = sorted(expression.free_symbols, key=lambda one: one.name)
-    places = [(int(one.name[1:4]), int(one.name[5:7])) for one in free if one.name[0] == "v"]
-    if len(places) < len(free):
-        return lambda numbers: None
-    function = sympy.lambdify(free, expression, modules=[_NUMERIC, "math"])
+class _Compiled:
+    """From the inputs' numbers to an expression's number."""
 
-    def evaluated(numbers: Sequence[tuple[float, ...] | None]) -> float | None:
-        given = []
-        for place, element in places:
-            values = numbers[place]
-            if values is None:
-                return None
-            given.append(values[element])
+    def __init__(self, expression: Expr) -> None:
+        self._expression = expression
+        self._known = all(one.name[0] == "v" for one in expression.free_symbols)
+        self._free = sorted(expression.free_symbols, key=lambda one: one.name)
+        if self._known:  # nothing that was not kept
+            self._places = [(int(one.name[1:4]), int(one.name[5:7])) for one in self._free]
+            self._plain = sympy.lambdify(self._free, expression, modules=[_NUMERIC, "math"])
+
+    @cached_property
+    def _with_errors(self) -> Callable[..., object]:
+        found: Callable[..., object] = sympy.lambdify(
+            self._free, self._expression, modules=[rounding.FUNCTIONS]
+        )
+        return found
+
+    def complete(self, numbers: Sequence[tuple[float, ...] | None]) -> bool:
+        """Whether the numbers that it takes were kept."""
+        return self._known and all(numbers[place] is not None for place, _ in self._places)
+
+    def _given(self, numbers: Sequence[tuple[float, ...] | None]) -> list[float]:
+        return [numbers[place][at] for place, at in self._places]  # type: ignore[index]
+
+    def number(self, numbers: Sequence[tuple[float, ...] | None]) -> float | None:
+        """Its number; None where one is missing or none results."""
+        if not self.complete(numbers):
+            return None
         try:
-            return float(function(*given))
+            return float(self._plain(*self._given(numbers)))
         except (ArithmeticError, ValueError, TypeError):
             return None
 
-    return evaluated
+    def rounded(self, numbers: Sequence[tuple[float, ...] | None]) -> rounding.Rounded:
+        """Its number with a bound on its error."""
+        given = map(rounding.Rounded, self._given(numbers))
+        return rounding.rounded(self._with_errors(*given))
+
+
+@lru_cache(2048)
+def _compiled(expression: Expr) -> _Compiled:
+    return _Compiled(expression)
 
 
 def _sigmoid(x: float) -> float:

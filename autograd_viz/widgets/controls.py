@@ -16,6 +16,8 @@ from torch import Tensor
 
 Value = float | bool | str  # what goes to the page; of a choice the option as it is shown
 Json = dict[str, Any]
+EXACT = 2**53  # up to which JavaScript has all whole numbers
+MOST_SHOWN = 60  # characters of a value that cannot be
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +42,25 @@ class Control:
         """What explorer.js calls a Control."""
         made: Json = {"name": self.name, "kind": self.kind, "value": self.value}
         if self.kind == "slider":
-            made |= {"min": self.min, "max": self.max, "step": self.step}
+            made |= {"min": self.min, "max": self.max, "step": self.step, "most": self.most}
+            made["whole"] = self.whole
         elif self.kind == "choice":
             made["options"] = list(self.options)
         return made
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the tensor, or of the number, that a slider is."""
+        if self.like is not None:
+            return self.like.dtype
+        return torch.int64 if self.whole else torch.get_default_dtype()
+
+    @property
+    def most(self) -> float:
+        """The largest number that a slider may be set to; in float32 a larger one is infinite."""
+        if self.dtype.is_floating_point:
+            return torch.finfo(self.dtype).max
+        return min(torch.iinfo(self.dtype).max, EXACT) if self.dtype != torch.bool else 1
 
 
 # Ticks
@@ -74,8 +91,8 @@ def position_of(control: Control, value: Value) -> int:
         return int(bool(value))
     if control.kind == "choice":
         return next((i for i, one in enumerate(control.options) if _same(one, value)), 0)
-    position = math.floor((float(value) - control.min) / control.step + 0.5)
-    return min(max(position, 0), count_of(control) - 1)
+    position = (float(value) - control.min) / control.step + 0.5  # it may be infinite
+    return math.floor(min(max(position, 0), count_of(control) - 1))
 
 
 def tick_of(controls: Sequence[Control], inputs: Mapping[str, Value]) -> str:
@@ -197,7 +214,7 @@ def checked(controls: Sequence[Control], given: object) -> dict[str, Value]:
             values = value.tolist() if hasattr(value, "tolist") else value
             if not isinstance(values, list | tuple) or len(values) != len(parts):
                 raise ValueError(
-                    f"{name} has {len(parts)} elements, but {value!r} was given; "
+                    f"{name} has {len(parts)} elements, but {_shown(value)} was given; "
                     f"give a list of {len(parts)} numbers"
                 )
             found |= {
@@ -206,10 +223,24 @@ def checked(controls: Sequence[Control], given: object) -> dict[str, Value]:
         else:
             known = ", ".join(map(repr, [*by_name, *vectors])) or "none"
             raise ValueError(
-                f"there is no input {name!r}; the inputs are {known}: "
+                f"there is no input {_shown(name)}; the inputs are {known}: "
                 f"w.inputs = {_example(controls)}"
             )
     return found
+
+
+def names_checked(given: object) -> list[str]:
+    """Return the names of what is opened, each once.
+
+    Raises:
+        ValueError: it is no list of texts.
+
+    >>> names_checked(["d", "d"])
+    ['d']
+    """
+    if isinstance(given, list | tuple) and all(isinstance(name, str) for name in given):
+        return list(dict.fromkeys(given))
+    raise ValueError(f"opened={_shown(given)}: give a list of names")
 
 
 def _checked(control: Control, value: Any) -> Value:
@@ -218,18 +249,35 @@ def _checked(control: Control, value: Any) -> Value:
     if control.kind == "checkbox":
         if isinstance(value, bool):
             return value
-        raise ValueError(f"{control.name} is a checkbox, not {value!r}; give True or False")
+        raise ValueError(f"{control.name} is a checkbox, not {_shown(value)}; give True or False")
     if control.kind == "choice":
         for option, meant in zip(control.options, control.means, strict=True):
             if _same(option, value) or meant is value or _same(meant, value):
                 return option
         options = ", ".join(map(repr, control.options))
-        raise ValueError(f"{control.name} cannot be {value!r}; give one of {options}")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{control.name} is a slider, but was given {value!r}; give a number")
+        raise ValueError(f"{control.name} cannot be {_shown(value)}; give one of {options}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise ValueError(
+            f"{control.name} is a slider, but was given {_shown(value)}; give a number"
+        )
+    if abs(value) > control.most:
+        most, dtype = f"{control.most:.7g}", str(control.dtype).removeprefix("torch.")
+        raise ValueError(
+            f"{control.name} was given {_shown(value)}, which is too large for {dtype}; "
+            f"give a number from -{most} to {most}"
+        )
     if control.whole and value != int(value):
         raise ValueError(f"{control.name} is a whole number, but was given {value!r}")
     return int(value) if control.whole else value
+
+
+def _shown(value: object) -> str:
+    """The value in an error; it may be anything."""
+    try:
+        said = repr(value)
+    except Exception:  # as of lists that are nested too deep, or of a number of 5,000 digits
+        said = f"a value of type {type(value).__name__}"
+    return said if len(said) <= MOST_SHOWN else f"{said[: MOST_SHOWN - 1]}…"
 
 
 def _same(one: object, other: object) -> bool:

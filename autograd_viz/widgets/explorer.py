@@ -21,7 +21,7 @@ from autograd_viz.programs.forward import Program
 from autograd_viz.progress import progress
 from autograd_viz.widgets import page
 from autograd_viz.widgets.closing import made_for
-from autograd_viz.widgets.controls import beginning, checked, tick_of
+from autograd_viz.widgets.controls import beginning, checked, names_checked, tick_of
 from autograd_viz.widgets.folded_page import packed_folded
 from autograd_viz.widgets.folded_states import FoldedStates
 from autograd_viz.widgets.inputs import as_made, controls, fixed
@@ -29,7 +29,7 @@ from autograd_viz.widgets.linking import Links
 from autograd_viz.widgets.packing import packed
 from autograd_viz.widgets.prefill import Prefill
 from autograd_viz.widgets.snapshots import inputs_text
-from autograd_viz.widgets.states import States, openable
+from autograd_viz.widgets.states import Entry, States, openable, problem
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from autograd_viz.widgets.companions import Companion
 
 Json = dict[str, Any]
+OURS = frozenset(("scenes", "state", "controls", "names", "error", "busy", "_esm", "_css"))
 MOST_LEAVES = 8  # of a model that is shown by variable; more are too small to be read
 
 
@@ -349,7 +350,8 @@ class Explorer(anywidget.AnyWidget):
     def _step_checked(self, proposal: Any) -> int:
         wanted: int = proposal["value"]
         if self._from_page or not self.state:  # another branch may have more steps
-            return max(wanted, 1)
+            views = [view for scene in self._states.scenes.values() for view in scene["views"]]
+            return min(max(wanted, 1), max(len(view["frames"]) for view in views))
         count = len(_view(self.scene, self.view)["frames"])
         if not 1 <= wanted <= max(len(view["frames"]) for view in self.scene["views"]):
             raise TraitError(
@@ -368,15 +370,21 @@ class Explorer(anywidget.AnyWidget):
 
     @traitlets.validate("opened")
     def _opened_checked(self, proposal: Any) -> list[str]:
-        wanted = list(dict.fromkeys(proposal["value"]))
+        try:
+            wanted = names_checked(proposal["value"])
+        except ValueError as error:
+            raise TraitError(str(error)) from None
         if isinstance(self._states, FoldedStates):
             try:
                 return list(self._states.checked(wanted))
             except (ValueError, IndexError) as error:
                 raise TraitError(f"opened={wanted!r}: {error}") from None
+        if self._from_page:  # which may show another branch
+            seen = {name for scene in self._states.scenes.values() for name in openable(scene)}
+            return [name for name in wanted if name in seen]
         known = openable(self.scene) if self.state else ()
         unknown = [name for name in wanted if name not in known]
-        if unknown and not self._from_page:  # where the page may have another branch
+        if unknown:
             names = ", ".join(map(repr, known)) or "none here"
             raise TraitError(
                 f"opened={wanted!r}: {unknown[0]!r} has no inner operations to show; "
@@ -388,9 +396,10 @@ class Explorer(anywidget.AnyWidget):
         """Take what the page sends; what cannot be is left out, for there is nobody to tell."""
         self._from_page = True
         try:
-            super().set_state(sync_data)
-        except TraitError:
-            self.send_state(list(sync_data))
+            super().set_state({name: sync_data[name] for name in sync_data if name not in OURS})
+        except Exception:  # whatever it holds: a page need not be one of ours
+            self._whole = self.inputs
+            self.send_state([name for name in sync_data if name in self.keys])
         finally:
             self._from_page = False
 
@@ -400,7 +409,12 @@ class Explorer(anywidget.AnyWidget):
     def _moved(self, change: Any) -> None:
         """Go where the traits say."""
         self._prefill.stop()
-        entry = self._states.at(self.inputs, self.opened)
+        try:
+            entry = self._states.at(self.inputs, self.opened)
+        except KeyboardInterrupt as error:
+            if not self._from_page:
+                raise
+            entry = Entry(None, problem(error, None))
         with self.hold_sync():
             self.error = entry.problem
             if entry.state is not None:
@@ -429,14 +443,18 @@ class Explorer(anywidget.AnyWidget):
             "type": "answer",
             **{key: content.get(key) for key in ("seq", "tick", "opened")},
         }
-        opened = tuple(content.get("opened") or ())
         scene = None
         try:
             inputs = {**self.inputs, **checked(self._states.controls, content.get("inputs"))}
+            names = content.get("opened")
+            opened = () if names is None else tuple(names_checked(names))
+            entry = self._states.at(inputs, opened)
         except ValueError as error:
             self.send({**answer, "error": {"line": None, "text": str(error)}})
             return
-        entry = self._states.at(inputs, opened)
+        except BaseException as error:  # an interrupt too: the page waits for exactly one answer
+            self.send({**answer, "error": problem(error, None)})
+            return
         if entry.state is None:
             answer["error"] = entry.problem
         else:
@@ -451,9 +469,9 @@ class Explorer(anywidget.AnyWidget):
 
     def _seek(self, content: Json) -> None:
         """Say where something is seen; the page goes there."""
-        words = str(content.get("words", ""))
+        words = content.get("words")
         found = None
-        if isinstance(self._states, FoldedStates):
+        if isinstance(self._states, FoldedStates) and isinstance(words, str):
             found = self._states.sought(words, self.inputs, self.opened)
         answer: Json = {"type": "found", "seq": content.get("seq"), "words": words}
         self.send({**answer, **(found or {"name": None})})

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autograd_viz import text
+from autograd_viz.formulas.slopes import Written
 from autograd_viz.programs.forward import Program
 
 MOST_LINES = 2  # that are written out
@@ -19,15 +20,17 @@ class Course:
     sources: Mapping[int, str]
     times: Mapping[int, int]
     operations: Mapping[int, tuple[str, ...]]
+    formulas: tuple[Written | None, ...] = ()  # of its links
 
 
-def course(program: Program) -> Course:
-    """The way that a program went."""
+def course(program: Program, formulas: tuple[Written | None, ...] = ()) -> Course:
+    """The way that a program went, and the formulas of its links."""
     statements = program.statements
     return Course(
         {each.line: each.source for each in statements},
         Counter(each.line for each in statements),
         {each.line: each.operations for each in statements},
+        formulas,
     )
 
 
@@ -56,6 +59,9 @@ def note(form: Course, others: Sequence[Course]) -> str:
         new = [name for name in dict.fromkeys(operations) if any(name not in one for one in before)]
         if new:
             return f"The computation has another form: line {line} computes {text.joined(new)}."
+    pairs = [pair for one in others for pair in zip(form.formulas, one.formulas, strict=False)]
+    if pairs and not any(a and b and a.formula and b.formula and a != b for a, b in pairs):
+        return "Where a formula does not give PyTorch's number, the number stands alone."
     return "Other formulas: a function such as relu or abs is on another side of its corner."
 
 

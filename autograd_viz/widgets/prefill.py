@@ -104,7 +104,10 @@ class Prefill:
                     over = True
                     break
                 before = now
-                state = self._states.at(inputs_of(self._states.controls, tick), opened).state
+                try:
+                    state = self._states.at(inputs_of(self._states.controls, tick), opened).state
+                except KeyboardInterrupt:  # which would end the kernel's loop
+                    return
                 now = time.perf_counter()
                 over = now - before > TOO_SLOW
                 if state is not None:

@@ -12,11 +12,11 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from autograd_viz import frames, svg, variables_view
-from autograd_viz.formulas import recipes
-from autograd_viz.model import Trace, Variables
+from autograd_viz.formulas import notation, slopes
+from autograd_viz.model import Slot, Trace, Variables
 from autograd_viz.programs.forward import Program
 from autograd_viz.widgets import panels, timelines, trouble
 from autograd_viz.widgets.live_lines import LiveLines
@@ -75,7 +75,7 @@ class Stage:
         self._last: tuple[Program | Trace, Variables] | None = None
         self.variables = self._read(shown)
         self._form = _form(self.variables)
-        self._branches = tuple(_branches(self.variables))
+        self.formulas = _formulas(self.variables)
         self._texts = Texts(self.variables)
         lines = LiveLines(self.variables, self._texts)
         views = [live(name, timeline, lines) for name, timeline in _views(self.variables)]
@@ -98,8 +98,9 @@ class Stage:
     def fits(self, shown: Program | Trace) -> bool:
         """Whether a run has the same topology, so that it has the same scene but for its id.
 
-        It has not if another branch of the program ran, or if a function with corners (relu, abs,
-        maximum) is on another side, where its local derivative has another formula.
+        It has not if another branch of the program ran, if a function with corners (relu, abs,
+        maximum) is on another side, where its local derivative has another formula, or if a formula
+        gives PyTorch's number in one of the two runs alone.
         """
         if isinstance(shown, Program) and isinstance(self._shown, Program):
             if shown._outline is not self._shown._outline:
@@ -110,9 +111,7 @@ class Stage:
         else:
             return False
         variables = self._read(shown)
-        return _form(variables) == self._form and all(
-            branch.holds(variables) for branch in self._branches
-        )
+        return _form(variables) == self._form and _formulas(variables) == self.formulas
 
     def state(self, shown: Program | Trace) -> Json:
         """The numbers of a run that fits."""
@@ -162,47 +161,34 @@ def _remark(shown: Variables) -> str:
 
 def _form(shown: Variables) -> object:
     """What a backward pass has in common with others of the same topology."""
+    trace = shown.trace
+    if trace is None:
+        return None
+    hooked = [slot for slot in _slots(trace) if trace.before_hooks(slot) is not None]
+    return hooked, [
+        (step.node, [grad is None for grad in step.grad_inputs]) for step in trace.steps
+    ]
+
+
+def _slots(trace: Trace) -> Iterator[Slot]:
+    """Whatever a hook may have changed the gradient of, as far as it is drawn."""
+    for step in trace.steps[: panels.MOST_NODES]:
+        for number in range(len(trace.graph.nodes[step.node].outputs) or 1):
+            yield Slot(step.node, number)
+
+
+def _formulas(shown: Variables) -> tuple[slopes.Written | None, ...]:
+    """What stands at each link beside its number: at one point always the same."""
     if shown.trace is None:
-        return None
-    return [(step.node, [grad is None for grad in step.grad_inputs]) for step in shown.trace.steps]
-
-
-class _Branch(NamedTuple):
-    """A local derivative whose formula depends on the numbers."""
-
-    link: int
-    known: object
-
-    def holds(self, shown: Variables) -> bool:
-        found = _derivative(shown, self.link)
-        return found is None or found is self.known  # None: the branch of NaN is not known
-
-
-def _branches(shown: Variables) -> Iterator[_Branch]:
-    position = {(link.source, link.target): n for n, link in enumerate(shown.links)}
-    for link in frames.drawn(shown)[1] if shown.trace is not None else ():
-        found = _derivative(shown, position[link.source, link.target])
-        source = shown.nodes[link.source]
-        members = [shown.graph.nodes[node].name for node in source.members]
-        if (found is not None and found.conditions) or "WhereBackward0" in members:
-            yield _Branch(position[link.source, link.target], found)
-
-
-def _derivative(shown: Variables, number: int) -> Any:
-    """The formula of a link; the same object for the same branch."""
-    from autograd_viz.formulas import symbolic
-
-    link = shown.links[number]
-    if recipes.is_to_constant(shown, link):
-        return None
-    found = recipes.read(shown, shown.nodes[link.source])
-    place = found.places.get((link.target, 0)) if found else None
-    outputs = [shown.outputs(shown.nodes[end]) for end in (link.source, link.target)]
-    if found is None or place is None:
-        return None
-    if any(len(one) != 1 or recipes.elements(one[0].shape) != 1 for one in outputs):
-        return None
-    return symbolic.derivative(found.recipe, place, found.numbers)
+        return ()
+    found: list[slopes.Written | None] = []
+    for link in frames.drawn(shown)[1]:
+        written = slopes.written(shown, link)
+        if written is None:
+            product = notation.vector_jacobian(shown, link)
+            written = None if product is None else slopes.Written(product.text)
+        found.append(written)
+    return tuple(found)
 
 
 # Parts of the scene

@@ -25,6 +25,7 @@ from autograd_viz.widgets.stage import Stage
 Json = dict[str, Any]
 Opened = tuple[str, ...]
 MOST_FORMS = 16  # of a computation, each with its own scenes, that are kept
+MOST_STAGES = 4  # of a form for the same opened variables, where some formulas do not hold
 MOST_STATES = 4_000  # that are kept
 
 
@@ -42,12 +43,18 @@ class _Form:
     course: Course | None
     closed: Stage
     remark: str  # of the stage itself, if it has one
-    stages: dict[Opened, Stage] = field(default_factory=dict)
+    stages: dict[Opened, list[Stage]] = field(default_factory=dict)  # those used last come first
 
     @property
     def openable(self) -> tuple[str, ...]:
         """The variables that may be opened."""
         return openable(self.closed.scene)
+
+    @property
+    def scenes(self) -> list[Json]:
+        """The scenes of all of its stages."""
+        some = (stage for stages in self.stages.values() for stage in stages)
+        return [stage.scene for stage in (self.closed, *some)]
 
 
 def openable(scene: Json) -> tuple[str, ...]:
@@ -98,7 +105,10 @@ class States:
         """The same function and what is known of it; what the copy forgets, this one does not."""
         made = copy.copy(self)
         made.scenes, made._known = dict(self.scenes), {}
-        made._forms = [replace(form, stages=dict(form.stages)) for form in self._forms]
+        made._forms = [
+            replace(form, stages={opened: list(some) for opened, some in form.stages.items()})
+            for form in self._forms
+        ]
         return made
 
     # What is shown
@@ -133,7 +143,9 @@ class States:
         try:
             shown = self.shown(inputs)
             return Entry(self._stage(shown, opened).state(shown), None)
-        except Exception as error:
+        except KeyboardInterrupt:  # by whoever waits for this
+            raise
+        except BaseException as error:  # of the function's own: sys.exit() ends no widget
             return Entry(None, problem(error, self._code))
 
     def picture(
@@ -173,10 +185,17 @@ class States:
         wanted = tuple(name for name in opened if name in form.openable)
         if not wanted:
             return form.closed
-        if wanted not in form.stages:
-            form.stages[wanted] = self._new_stage(shown, wanted)
-            form.stages[wanted].scene["note"] = form.closed.scene["note"]
-        return form.stages[wanted]
+        stages = form.stages.setdefault(wanted, [])
+        stage = next((one for one in stages if one.fits(shown)), None)
+        if stage is None:
+            stage = self._new_stage(shown, wanted)
+            stage.scene["note"] = form.closed.scene["note"]
+        else:
+            stages.remove(stage)
+        stages.insert(0, stage)
+        self._forget([one.scene for one in stages[MOST_STAGES:]])
+        del stages[MOST_STAGES:]
+        return stage
 
     def _form(self, shown: Program | Trace) -> _Form:
         for form in self._forms:
@@ -185,11 +204,11 @@ class States:
                     self._forms.remove(form)
                     self._forms.insert(0, form)
                 return form
-        taken = course(shown) if isinstance(shown, Program) else None
         stage = self._new_stage(shown, ())
+        taken = course(shown, stage.formulas) if isinstance(shown, Program) else None
         form = _Form(taken, stage, stage.scene["note"])
         self._forms.insert(0, form)
-        self._forget(self._forms[MOST_FORMS:])
+        self._forget([scene for old in self._forms[MOST_FORMS:] for scene in old.scenes])
         del self._forms[MOST_FORMS:]
         self._say_what_differs()
         return form
@@ -207,13 +226,11 @@ class States:
                 continue
             others = [one.course for one in self._forms if one is not form and one.course]
             said = " ".join(filter(None, (note(form.course, others), form.remark)))
-            for stage in (form.closed, *form.stages.values()):
-                stage.scene["note"] = said
+            for scene in form.scenes:
+                scene["note"] = said
 
-    def _forget(self, forms: Sequence[_Form]) -> None:
-        gone = {
-            stage.scene["id"] for form in forms for stage in (form.closed, *form.stages.values())
-        }
+    def _forget(self, scenes: Sequence[Json]) -> None:
+        gone = {scene["id"] for scene in scenes}
         for number in gone:
             del self.scenes[number]
         for key, entry in list(self._known.items()):
@@ -233,7 +250,10 @@ def problem(error: BaseException, code: CodeType | None) -> Json:
         if place.tb_frame.f_code is code:
             line = place.tb_lineno
         place = place.tb_next
-    said = text.clean(str(error), 400)
+    try:
+        said = text.clean(str(error), 400)
+    except Exception:  # of an exception of the user's, whose text may be anything
+        said = ""
     return {
         "line": line,
         "text": f"{type(error).__name__}: {said}" if said else type(error).__name__,

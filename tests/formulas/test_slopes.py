@@ -267,3 +267,71 @@ def test_formulas_of_any_program_agree_with_autograd(program):
         value = symbolic.value(known, found.numbers)
         if value is not None and math.isfinite(value):
             assert value == pytest.approx(link.local, rel=1e-5, abs=1e-6)
+
+
+OPTIONS = {
+    "softplus": lambda x, y: F.softplus(x * y, beta=3.0, threshold=2.0),
+    "gelu": lambda x, y: F.gelu(x * y, approximate="tanh"),
+    "elu": lambda x, y: F.elu(x * y, alpha=0.3),
+    "celu": lambda x, y: F.celu(x * y, alpha=0.3),
+    "leaky_relu": lambda x, y: F.leaky_relu(x * y, negative_slope=0.3),
+    "hardtanh": lambda x, y: F.hardtanh(x * y, -0.2, 0.7),
+    "threshold": lambda x, y: F.threshold(x, 0.2, 5.0) * y,
+    "softshrink": lambda x, y: F.softshrink(x * y, 0.2),
+    "hardshrink": lambda x, y: F.hardshrink(x * y, 0.2),
+    "clamp": lambda x, y: torch.clamp(x * y, -0.2, 0.7),
+    "clamp_min": lambda x, y: torch.clamp(x * y, min=0.3),
+    "huber_loss": lambda x, y: F.huber_loss(x, y, delta=0.25),
+    "smooth_l1_loss": lambda x, y: F.smooth_l1_loss(x, y, beta=2.0),
+    "addcmul": lambda x, y: torch.addcmul(x, y, y, value=0.5),
+    "addcdiv": lambda x, y: torch.addcdiv(x, x, y, value=0.5),
+    "add": lambda x, y: torch.add(x, y, alpha=3),
+    "rsub": lambda x, y: torch.rsub(x, y, alpha=3),
+    "lerp": lambda x, y: torch.lerp(x, y, 0.3),
+    "std": lambda x, y: torch.stack([x, y]).std(correction=0),
+    "norm": lambda x, y: torch.linalg.vector_norm(torch.stack([x, y]), ord=3),
+    "logit": lambda x, y: torch.logit(x * y, eps=0.3),
+    "permute": lambda x, y: torch.stack([x, y, y, x * y]).view(2, 2).permute(0, 1)[0, 1] * x,
+    "as_strided": lambda x, y: torch.stack([x, y, x, y * y]).as_strided((2, 2), (1, 2))[0, 1] * y,
+    "pos_weight": lambda x, y: F.binary_cross_entropy_with_logits(
+        x * y, torch.tensor(1.0), pos_weight=torch.tensor(2.0)
+    ),
+    "label_smoothing": lambda x, y: F.cross_entropy(
+        torch.stack([x, y])[None], torch.tensor([0]), label_smoothing=0.3
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_each_option_of_a_function_is_in_its_formula_or_there_is_none(name):
+    for first, second in ((0.0, 0.5), (0.1, 0.3), (0.6, 0.9), (2.0, 1.5), (-0.7, 0.4), (9.0, 1.0)):
+        x, y = leaves_of(first, second)
+        found = OPTIONS[name](x, y)
+        agrees(found, x=x, y=y, found=found)
+
+
+def test_a_formula_is_held_against_small_slopes_too():
+    (x,) = (scalar(9.0),)
+    one = torch.tensor(1.0)
+    y = F.binary_cross_entropy_with_logits(x, one, pos_weight=torch.tensor(2.0))
+    assert only(y, x=x, y=y) == "∂y/∂x = -0.0002468"
+    z = F.binary_cross_entropy_with_logits(x, one)
+    assert only(z, x=x, z=z).startswith("∂z/∂x = σ(x) - ")
+
+
+def test_a_true_formula_stays_where_its_numbers_cancel():
+    for number in (1.0001, 1.0 + 2**-20, -30.0, 30.0, 88.0):
+        x, w = scalar(number), scalar(1.0)
+        y = (x * x - w * w) ** 2
+        assert "4 x (x^2 - w^2)" in formulas(y, x=x, w=w, y=y)["y", "x"]
+        z = torch.sigmoid(x)
+        assert "σ(x) (1 - σ(x))" in only(z, x=x, z=z)
+        s = torch.softmax(torch.stack([x, w]), 0)[0]
+        found = formulas(s, x=x, w=w, s=s)["s", "x"]
+        assert found.count(" = ") == 2 or "x" not in found.partition(" = ")[2], found
+
+
+def test_the_condition_is_one_under_which_the_formula_holds():
+    (x,) = (scalar(-0.5),)
+    y = torch.clamp(torch.abs(x), max=1.0)
+    assert only(y, x=x, y=y) == "∂y/∂x = -1 if x < 0 and -x < 1"

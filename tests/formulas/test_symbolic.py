@@ -3,7 +3,8 @@
 import torch
 
 import autograd_viz as av
-from autograd_viz.formulas import symbolic
+from autograd_viz.formulas import rules, slopes, symbolic
+from autograd_viz.formulas.failures import failures
 from autograd_viz.formulas.recipes import read
 
 
@@ -45,3 +46,16 @@ def test_expressions_that_grow_too_large_have_no_formula():
     found = read(variables, variables.root)
     assert found is not None
     assert symbolic.derivative(found.recipe, 0, found.numbers) is None
+
+
+def test_a_derivation_that_fails_costs_the_formula_alone(monkeypatch):
+    def broken(x, options, sign):
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(rules.UNARY, "Sinh", broken)
+    only_here = torch.tensor(0.5, requires_grad=True)
+    y = torch.sinh(only_here)
+    variables = av.trace(y).variables()
+    assert str(slopes.local_derivative(variables, variables.links[0])) == "∂y/∂only_here = 1.1276"
+    assert variables.derivatives().svg
+    assert [type(failures.pop()) for _ in range(len(failures))] == [ZeroDivisionError]

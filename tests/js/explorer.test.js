@@ -31,6 +31,7 @@ import {
   valueAt,
   widthOf,
   withNumbers,
+  wrong,
 } from "../../autograd_viz/widgets/static/explorer.js";
 
 const a = { name: "a", kind: "slider", min: 0.5, max: 8, step: 0.1, value: 2 };
@@ -107,6 +108,20 @@ test("numbers are read as they are typed", () => {
   assert.deepEqual(["", "x", "1/0", "Infinity", "NaN"].map(parsed), [null, null, null, null, null]);
   assert.equal(shown(0.1 + 0.2), "0.3");
 });
+
+test("what is wrong with a typed number is said in words", () => {
+  const control = { name: "a", kind: "slider", value: 2, min: 0, max: 4, step: 0.1, most: 3.4e38 };
+  const said = (text, more = {}) => wrong({ ...control, ...more }, text);
+  assert.deepEqual(["2", "2,5", "-1e38", "−3"].map((text) => said(text)), ["", "", "", ""]);
+  assert.equal(said("1e308"), "too large: at most 3.4e+38");
+  assert.equal(said("-1e39"), "too large: at most 3.4e+38");
+  assert.equal(said("1e999"), "too large");
+  assert.equal(said("9".repeat(400)), "too large");
+  for (const text of ["", "x", "NaN", "Infinity", "1/0"]) assert.match(said(text), /^type a number/);
+  assert.equal(said("2.5", { whole: true }), "type a whole number");
+  assert.equal(said("2", { whole: true }), "");
+});
+
 
 const at = (/** @type {string} */ tick) => keyOf([], tick);
 const ask = (/** @type {string} */ tick) => ({ key: at(tick), tick, opened: [], inputs: {} });

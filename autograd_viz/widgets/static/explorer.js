@@ -93,6 +93,8 @@
  * @property {number} [min]
  * @property {number} [max]
  * @property {number} [step]
+ * @property {number} [most] the largest number that may be typed
+ * @property {boolean} [whole] only whole numbers may be
  * @property {Value[]} [options]
  * @property {Value} value where it begins
  *
@@ -286,6 +288,24 @@ export function parsed(text) {
   const plain = text.trim().replace(",", ".").replace("−", "-");
   const value = Number(plain);
   return plain !== "" && Number.isFinite(value) ? value : null;
+}
+
+/**
+ * What is wrong with what a reader typed for a slider; "" if nothing is.
+ *
+ * @param {Control} control
+ * @param {string} text
+ */
+export function wrong(control, text) {
+  const value = parsed(text);
+  if (value === null) {
+    const large = /^[-+−]?(\d[\d.,]*e\+?\d+|\d{300,})$/i.test(text.trim());
+    return large ? "too large" : "type a number, such as 2.5 or 1e-3";
+  }
+  if (Math.abs(value) > (control.most ?? Number.MAX_VALUE)) {
+    return `too large: at most ${Number(control.most?.toPrecision(2))}`;
+  }
+  return control.whole && !Number.isInteger(value) ? "type a whole number" : "";
 }
 
 // Requests: one at a time, none for a tick that was passed over, always one for the last.
@@ -1375,10 +1395,15 @@ export function render({ model, el }) {
           () => enterInput(name, valueAt(control, Number(range.value))),
           here,
         );
+        const why = make("span", "avx-wrong", { role: "alert" });
+        const complain = (/** @type {string} */ said) => {
+          put(field, "aria-invalid", said ? "true" : null);
+          say(why, said);
+        };
         const typed = () => {
           const value = parsed(field.value);
-          put(field, "aria-invalid", value === null ? "true" : null);
-          if (value === null || shown(current()) === field.value.trim()) return;
+          complain(wrong(control, field.value));
+          if (value === null || why.textContent || shown(current()) === field.value.trim()) return;
           enterInput(name, exact ? value : valueAt(control, positionOf(control, value)));
         };
         field.addEventListener("change", typed, here);
@@ -1395,13 +1420,13 @@ export function render({ model, el }) {
           const text = shown(current());
           range.value = String(positionOf(control, current()));
           put(range, "aria-valuetext", text);
-          if (always || document.activeElement !== field || parsed(field.value) !== null) {
+          if (always || document.activeElement !== field || !wrong(control, field.value)) {
             if (field.value !== text) field.value = text;
-            put(field, "aria-invalid", null);
+            complain("");
           }
         };
         showInputs.push(() => show());
-        return make("div", "avx-control", {}, label, range, field);
+        return make("div", "avx-control", {}, label, range, field, why);
       }),
     );
     sliders.hidden = controls().length === 0;
