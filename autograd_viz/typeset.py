@@ -31,10 +31,11 @@ _TIMES_ITALIC = {
     611: "ABEFPRVX", 667: "CKNw", 675: "+<=>", 722: "DGHOQUm", 778: "&", 833: "%MW", 920: "@",
     1000: "…", 300: "₀₁₂₃₄₅₆₇₈₉",
 }  # fmt: skip
-# How far italic letters lean out of their width, by the same metrics, in thousandths of an em; f, V
-# and W as in Libertinus, in which files are written.
+# The room after italic letters that lean out of their width, in thousandths of an em: by the same
+# metrics and 40 more, since other fonts' letters are stretched to these widths; f, V and W as in
+# Libertinus, in which files are written.
 _LEANING = {
-    22: "CE", 27: "d", 34: "F", 39: "M", 44: "HJUX", 50: "IZ", 60: "KN", 77: "TY", 150: "VW",
+    62: "CE", 67: "d", 74: "F", 79: "M", 84: "HJUX", 90: "IZ", 100: "KN", 117: "TY", 190: "VW",
     220: "f",
 }  # fmt: skip
 _LEANS = {char: over for over, chars in _LEANING.items() for char in chars}

@@ -417,7 +417,8 @@ def test_control_s_saves_the_notebook_from_inside(folder, window, explorer, plac
     assert text not in before
     assert text in saved.read_text(encoding="utf-8")
     assert target.evaluate("(one) => one.contains(document.activeElement)")
-    page.keyboard.press("x")  # what would cut the cell is not Lab's
+    if place != ".avx-field":
+        page.keyboard.press("x")  # what would cut the cell is still not Lab's
     expect(explorer).to_be_visible()
 
 

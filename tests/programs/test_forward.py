@@ -3,7 +3,6 @@
 import importlib.util
 import linecache
 import math
-import time
 from functools import partial
 from typing import Any, cast
 
@@ -646,15 +645,10 @@ def long_module(tmp_path):
 
 
 def test_a_thousand_statements(long_module):
-    seconds = []
-    for _ in range(5):
-        start = time.process_time()
-        program = av.program(long_module.long, x=0.5)
-        seconds.append(time.process_time() - start)
+    program = av.program(long_module.long, x=0.5)
     assert len(program.statements) == 1001
     assert program.statements[500].names == ("y500",)
     assert program.outputs[0].item() == pytest.approx(long_module.long(torch.tensor(0.5)).item())
-    assert min(seconds) < 0.6  # 0.2 s on an idle machine; see `make bench`
 
 
 def test_the_result_of_an_object_is_called_by_the_object():

@@ -1815,7 +1815,8 @@ export function render({ model, el }) {
     "keydown",
     (event) => {
       if (!(event.target instanceof Element) || !root.contains(event.target)) return;
-      put(event.target, ours, event.ctrlKey || event.metaKey ? null : "true");
+      if (event.ctrlKey || event.metaKey) put(event.target, ours, null);
+      else if (event.target === document.activeElement) put(event.target, ours, "true");
     },
     { ...listen, capture: true }, // before JupyterLab
   );
