@@ -35,7 +35,7 @@ _TIMES_ITALIC = {
 # metrics and 40 more, since other fonts' letters are stretched to these widths; f, V and W as in
 # Libertinus, in which files are written.
 _LEANING = {
-    62: "CE", 67: "d", 74: "F", 79: "M", 84: "HJUX", 90: "IZ", 100: "KN", 117: "TY", 190: "VW",
+    62: "CE", 67: "d", 79: "M", 84: "HJUX", 90: "IZ", 100: "KN", 117: "TY", 120: "F", 190: "VW",
     220: "f",
 }  # fmt: skip
 _LEANS = {char: over for over, chars in _LEANING.items() for char in chars}
