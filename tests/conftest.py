@@ -3,6 +3,7 @@
 import argparse
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -51,6 +52,13 @@ def pytest_terminal_summary(
 ) -> None:
     for line in pytest_report_header(config):
         terminalreporter.write_line(line)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests are called the same in each process, or pytest-xdist runs none of them."""
+    for item in items:
+        if re.search(r"\b0x[0-9a-f]{6,}", item.nodeid):
+            raise pytest.UsageError(f"{item.nodeid} has a memory address in its name; give it ids=")
 
 
 def path_without_dot(path: str, bare: Path) -> str:
