@@ -57,7 +57,7 @@ def pytest_terminal_summary(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests are called the same in each process, or pytest-xdist runs none of them."""
     for item in items:
-        if re.search(r"\b0x[0-9a-f]{6,}", item.nodeid):
+        if re.search(r" at 0x[0-9a-f]{6,}", item.nodeid):
             raise pytest.UsageError(f"{item.nodeid} has a memory address in its name; give it ids=")
 
 
