@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ examples.register()
 @pytest.hookimpl(tryfirst=True)  # before Hypothesis reads its options
 def pytest_configure(config: pytest.Config) -> None:
     choose_examples(config.option)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what runs behind it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["TQDM_DISABLE"] = "1"  # on a slow machine, a bar would stand in what a program says
     bare = Path(tempfile.mkdtemp(prefix="path-without-dot-"))
     os.environ["PATH"] = path_without_dot(FULL_PATH, bare)
