@@ -162,7 +162,7 @@ def math(text: str) -> Line:
 def _math(text: str) -> tuple[Run, ...]:
     runs: list[Run] = []
     for match in re.finditer(
-        r"([^\W\d][\w.]*(?![\w.(])|[^\W\d]\w*(?=\.\w+\())|[^\W\d][\w.]*|[\d.]\w*(?:\.\d+)?|\W", text
+        r"([^\W\d][\w.]*(?![\w.(])|[^\W\d]\w*(?=\.\w+\())|[^\W\d][\w.]*|[\d.]\w*(?:\.\d\w*)?|\W", text
     ):
         style: Style = "math" if match[1] else "text"
         before = runs[-1] if runs else Run("")

@@ -39,6 +39,7 @@ def italic(text):
         ("layers.0.weight", ["layers.0.weight"]),
         ("a ** -2.5", ["a"]),
         ("1e-05 * a", ["a"]),
+        ("1.5e-06 * e - 2.5e+20", ["e"]),
         ("mean(addmm(…) ** 2)", []),
         ("λ + naïve", ["λ", "naïve"]),
         ("e\u0301t\u0301 + कि * 2", ["e\u0301t\u0301", "कि"]),
