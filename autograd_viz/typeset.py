@@ -31,8 +31,8 @@ _TIMES_ITALIC = {
     611: "ABEFPRVX", 667: "CKNw", 675: "+<=>", 722: "DGHOQUm", 778: "&", 833: "%MW", 920: "@",
     1000: "…", 300: "₀₁₂₃₄₅₆₇₈₉",
 }  # fmt: skip
-# How far italic letters lean out of their width, by the same metrics, in thousandths of an em; f, F,
-# H, I, P, S, T, V and W as in Libertinus, in which files are written, made as wide as Times.
+# How far italic letters lean out of their width, by the same metrics, in thousandths of an em; f
+# and some capitals as in Libertinus, in which files are written, made as wide as Times.
 _LEANING = {
     22: "CES", 27: "d", 39: "M", 44: "JUX", 50: "Z", 60: "HKN", 77: "Y", 85: "I", 115: "PT",
     150: "FVW", 220: "f",
@@ -162,7 +162,8 @@ def math(text: str) -> Line:
 def _math(text: str) -> tuple[Run, ...]:
     runs: list[Run] = []
     for match in re.finditer(
-        r"([^\W\d][\w.]*(?![\w.(])|[^\W\d]\w*(?=\.\w+\())|[^\W\d][\w.]*|[\d.]\w*(?:\.\d\w*)?|\W", text
+        r"([^\W\d][\w.]*(?![\w.(])|[^\W\d]\w*(?=\.\w+\())|[^\W\d][\w.]*|[\d.]\w*(?:\.\d\w*)?|\W",
+        text,
     ):
         style: Style = "math" if match[1] else "text"
         before = runs[-1] if runs else Run("")
