@@ -87,7 +87,9 @@ def test_what_is_moved_moves_by_the_step_and_its_picture_says_so(name, step):
     assert (float(change), quotient) == (step, "1")
     picture = nudge.picture()
     assert isinstance(picture, Picture)
-    assert f"Δ{name} = {step:g}" in [plain(line) for box in picture.boxes for line in box.lower]
+    assert f"Δ{name} = {step:g}" in [
+        plain(line) for box in picture.boxes for line in box.lower or ()
+    ]
 
 
 def test_a_step_that_the_data_type_cannot_make_is_shown_as_it_was_made():
