@@ -1,8 +1,8 @@
 """Executes the notebooks and stores them complete, so that running it twice gives the same bytes.
 
 Where a cell's fresh outputs say the same as the stored ones, these stay: another machine's last
-digits change no byte. Where a number is written with more digits or fewer, as 2.5 in place of 2.5000,
-all is stored anew. To store an output anew in any case, clear it first.
+digits change no byte. Where a number is written longer or shorter, as 2.5 in place of 2.5000, they
+are stored anew. To store an output anew in any case, clear it first.
 
 Run as ``python -m tests.notebooks.refresh [names...]``; a name is a part of a notebook's path.
 """
