@@ -31,12 +31,11 @@ _TIMES_ITALIC = {
     611: "ABEFPRVX", 667: "CKNw", 675: "+<=>", 722: "DGHOQUm", 778: "&", 833: "%MW", 920: "@",
     1000: "…", 300: "₀₁₂₃₄₅₆₇₈₉",
 }  # fmt: skip
-# The room after italic letters that lean out of their width, in thousandths of an em: by the same
-# metrics and 40 more, since other fonts' letters are stretched to these widths; f, V and W as in
-# Libertinus, in which files are written.
+# How far italic letters lean out of their width, by the same metrics, in thousandths of an em; f
+# and some capitals as in Libertinus, in which files are written, made as wide as Times.
 _LEANING = {
-    62: "CE", 67: "d", 79: "M", 84: "HJUX", 90: "IZ", 100: "KN", 117: "TY", 120: "F", 190: "VW",
-    220: "f",
+    22: "CES", 27: "d", 39: "M", 44: "JUX", 50: "Z", 60: "HKN", 77: "Y", 85: "I", 115: "PT",
+    150: "FVW", 220: "f",
 }  # fmt: skip
 _LEANS = {char: over for over, chars in _LEANING.items() for char in chars}
 _WIDTHS = {
@@ -163,7 +162,8 @@ def math(text: str) -> Line:
 def _math(text: str) -> tuple[Run, ...]:
     runs: list[Run] = []
     for match in re.finditer(
-        r"([^\W\d][\w.]*(?![\w.(])|[^\W\d]\w*(?=\.\w+\())|[^\W\d][\w.]*|[\d.]\w*(?:\.\d+)?|\W", text
+        r"([^\W\d][\w.]*(?![\w.(])|[^\W\d]\w*(?=\.\w+\())|[^\W\d][\w.]*|[\d.]\w*(?:\.\d\w*)?|\W",
+        text,
     ):
         style: Style = "math" if match[1] else "text"
         before = runs[-1] if runs else Run("")

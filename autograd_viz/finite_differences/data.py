@@ -31,6 +31,7 @@ class Value:
     before: Tensor
     after: Tensor | None  # None: the run after the step has no such variable
     step: float
+    own: tuple[int, ...] | None = None  # the element that the step itself moved; None: another row
 
     @property
     def change(self) -> Tensor | None:
@@ -51,25 +52,20 @@ class Value:
         return not bool(same.all())
 
     @property
-    def quotient(self) -> Tensor | None:
-        """Change by step."""
-        return None if self.change is None else self.change / self.step
-
-    @property
     def texts(self) -> tuple[str, str, str, str]:
         """Before, after, change and quotient as text."""
         before, after, change = self.before, self.after, self.change
         if after is None or change is None:
             return _whole(before), "not computed" if after is None else _whole(after), "?", "?"
+        digits = _digits(change)
+        if self.own is not None:
+            change = self._as_stepped(change, digits)
         if before.numel() == 1 or (before.ndim == 1 and before.numel() <= FEW):
-            quotient = self.quotient
-            assert quotient is not None  # there is a change
-            digits = _digits(change)
             return (
                 _numbers(before, digits),
                 _numbers(after, digits),
                 _changes(change),
-                _each(quotient, number),
+                _each(change / self.step, number),
             )
         moved = int((change != 0).sum())
         return (
@@ -78,6 +74,20 @@ class Value:
             f"at most {number(change.abs().max().item())}" if moved else "0",
             f"at most {number((change.abs().max() / abs(self.step)).item())}" if moved else "0",
         )
+
+    def _as_stepped(self, change: Tensor, digits: int) -> Tensor:
+        """The change, with the step itself where the value reads as moved by just that.
+
+        In float32, 3 + 0.001 is 3.00099993, which reads as 3.001; beside it, 0.0009999 would be
+        a riddle, and the quotient below the picture divides by 0.001.
+        """
+        assert self.after is not None  # there is a change
+        before, after = (values[self.own].item() for values in (self.before, self.after))
+        if _fixed(after, digits) != _fixed(before + self.step, digits):
+            return change
+        change = change.detach().double()
+        change[self.own] = self.step
+        return change
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ def nudge(f: Callable[..., Any], name: str, step: float = 0.001, /, **inputs: An
 
     The function is run twice, before and after the step, with the same random numbers. All values
     are computed in the data type of the inputs, float32 where they are plain numbers: so the
-    quotient shows the rounding too.
+    quotients show the rounding too. Of what is moved itself, the change reads as the step.
 
     Args:
         f: a function that computes one real number with torch, as for `program`.
@@ -37,13 +37,13 @@ def nudge(f: Callable[..., Any], name: str, step: float = 0.001, /, **inputs: An
     ...     return J
     >>> print(av.nudge(f, "b", 0.001, a=5.0, b=3.0, c=2.0))
     J as b moves by 0.001
-    variable  before  after   change  change / step
-    a         5       5       0       0
-    b         3       3.001   +0.001  0.9999
-    c         2       2       0       0
-    u         6       6.002   +0.002  1.9999
-    v         11      11.002  +0.002  1.9999
-    J         33      33.006  +0.006  6.0005
+    variable  before  after   change     change / step
+    a         5       5       0          0
+    b         3       3.001   +0.001     1
+    c         2       2       0          0
+    u         6       6.002   +0.002000  1.9999
+    v         11      11.002  +0.002000  1.9999
+    J         33      33.006  +0.006001  6.0005
     ΔJ/Δb = 0.0060005/0.001 = 6.0005, and the gradient is ∂J/∂b = 6
     """
     from autograd_viz.finite_differences import differencing

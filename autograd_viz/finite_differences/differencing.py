@@ -39,7 +39,7 @@ def nudged(f: Callable[..., Any], name: str, step: float, inputs: Mapping[str, A
         output=clean(runs.variables.root.title),
         name=name.strip(),
         step=step,
-        rows=tuple(_values(runs.variables, after.variables(), step)),
+        rows=tuple(_values(runs, after.variables(), step)),
         difference=(moved.detach() - output.detach()).item(),
         gradient=_gradient(runs),
         remarks=tuple(remarks),
@@ -71,10 +71,13 @@ def _gradient(runs: Shifted) -> float | None:
     return None if arrived is None else arrived[runs.element].item()
 
 
-def _values(before: Variables, after: Variables, step: float) -> Iterator[Value]:
+def _values(runs: Shifted, after: Variables, step: float) -> Iterator[Value]:
     found = {name: value for _, name, value in _named(after)}
-    for variable, name, value in _named(before):
-        yield Value(variable, name, value, found.get(name), step)
+    # The output's own change is the one that is divided, so it stays as it was measured.
+    moved = {clean(runs.name)} - {clean(runs.variables.root.title)}
+    for variable, name, value in _named(runs.variables):
+        own = runs.element if name in moved else None
+        yield Value(variable, name, value, found.get(name), step, own)
 
 
 def _named(variables: Variables) -> Iterator[tuple[int, str, Tensor]]:

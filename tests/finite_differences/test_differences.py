@@ -68,15 +68,46 @@ def test_nudging_b():
 def test_the_table_in_words():
     assert str(of_lecture("b")).splitlines() == [
         "J as b moves by 0.001",
-        "variable  before  after   change      change / step",
-        "a         5       5       0           0",
-        "b         3       3.001   +0.0009999  0.9999",
-        "c         2       2       0           0",
-        "u         6       6.002   +0.002000   1.9999",
-        "v         11      11.002  +0.002000   1.9999",
-        "J         33      33.006  +0.006001   6.0005",
+        "variable  before  after   change     change / step",
+        "a         5       5       0          0",
+        "b         3       3.001   +0.001     1",
+        "c         2       2       0          0",
+        "u         6       6.002   +0.002000  1.9999",
+        "v         11      11.002  +0.002000  1.9999",
+        "J         33      33.006  +0.006001  6.0005",
         "ΔJ/Δb = 0.0060005/0.001 = 6.0005, and the gradient is ∂J/∂b = 6",
     ]
+
+
+@pytest.mark.parametrize("name", ["a", "b", "c", "u", "v"])
+@pytest.mark.parametrize("step", [0.1, -0.01, 0.001, 2e-4])
+def test_what_is_moved_moves_by_the_step_and_its_picture_says_so(name, step):
+    nudge = of_lecture(name, step)
+    *_, change, quotient = rows(nudge)[name].texts
+    assert (float(change), quotient) == (step, "1")
+    picture = nudge.picture()
+    assert isinstance(picture, Picture)
+    assert f"Δ{name} = {step:g}" in [
+        plain(line) for box in picture.boxes for line in box.lower or ()
+    ]
+
+
+def test_a_step_that_the_data_type_cannot_make_is_shown_as_it_was_made():
+    half = torch.tensor(3.0, dtype=torch.bfloat16, requires_grad=True)
+    assert rows(av.nudge(lambda x: x * 2, "x", 0.01, x=half))["x"].texts == (
+        "3",
+        "3.0156",
+        "+0.01562",
+        "1.5625",
+    )
+    coarse = rows(av.nudge(lambda x: x * 2, "x", 0.001, x=10_000.0))["x"].texts
+    assert coarse[1:] == ("10000.00098", "+0.0009766", "0.9766")
+
+
+def test_the_step_of_one_element_among_many():
+    threes = torch.full((2, 3), 3.0, requires_grad=True)
+    nudge = av.nudge(lambda x: (x * x).sum(), "x[1, 2]", 0.001, x=threes)
+    assert rows(nudge)["x"].texts == ("2 × 3", "1 of 6 move", "at most 0.001", "at most 1")
 
 
 def test_nudging_u_which_the_function_computes():
@@ -143,8 +174,8 @@ def test_elements_of_vectors_and_matrices():
     assert rows(nudge)["x"].texts == (
         "[0.1, 0.2, 0.3]",
         "[0.1, 0.21, 0.3]",
-        "[0, +0.01000, 0]",
-        "[0, 1.0000, 0]",
+        "[0, +0.01, 0]",
+        "[0, 1, 0]",
     )
     assert nudge.gradient == pytest.approx(2.9154, abs=1e-3)
     assert nudge.quotient == pytest.approx(nudge.gradient, rel=0.02)

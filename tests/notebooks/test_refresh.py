@@ -75,6 +75,17 @@ def test_what_means_the_same_stays_as_it_is_stored(path):
     assert notebook.cells[5].outputs[0].data["text/plain"] == "42"
 
 
+def test_a_number_that_is_written_shorter_is_stored_anew(path):
+    refresh(path)
+    notebook = nbformat.read(path, as_version=4)
+    answer = notebook.cells[5].outputs[0].data
+    answer["text/plain"] = f"{answer['text/plain']}.0000"
+    nbformat.write(notebook, path)
+    refresh(path)
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook.cells[5].outputs[0].data["text/plain"] == "42"
+
+
 def test_an_unknown_name_is_an_error():
     with pytest.raises(SystemExit, match="is named like no-such-notebook"):
         find_notebooks(["no-such-notebook"])
