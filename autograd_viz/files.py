@@ -111,8 +111,7 @@ def write(contents: Mapping[Path, bytes], folder: Path | None = None) -> None:
                 staged.append((beside, target))
                 with _explained(path):
                     _stage(beside, target, content)
-                if pressed:
-                    raise KeyboardInterrupt
+                pressed.strike()
             for path, (beside, target) in zip(contents, staged, strict=True):
                 with _explained(path):
                     os.replace(beside, target)
