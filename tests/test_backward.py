@@ -912,7 +912,7 @@ def test_trace_within_a_mode(mode):
 class PassesOn(TorchDispatchMode):
     """A mode of the user's that sees each operation, as one that counts FLOPs."""
 
-    def __torch_dispatch__(self, function, types, arguments=(), options=None):  # type: ignore[no-untyped-def]
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
         return function(*arguments, **(options or {}))
 
 
