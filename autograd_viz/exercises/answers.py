@@ -9,6 +9,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Collection, Mapping
+from itertools import takewhile
 from types import FunctionType
 from typing import Any, TypeGuard
 
@@ -236,7 +237,9 @@ def _arguments(
     if not own and inspect.Parameter.VAR_KEYWORD in kinds:
         return (), {name: name for name in inputs}
     if {each.name for each in wanted} <= set(names):
-        places = tuple(each.name for each in wanted if each.kind == each.POSITIONAL_ONLY)
+        # In order as far as that goes: what a decorator made may take nothing by name.
+        first = takewhile(lambda each: each in wanted and each.kind != each.KEYWORD_ONLY, own)
+        places = tuple(each.name for each in first)
         return places, {each.name: each.name for each in wanted if each.name not in places}
     if len(wanted) == len(inputs) and all(each.kind != each.KEYWORD_ONLY for each in wanted):
         return inputs, {}
