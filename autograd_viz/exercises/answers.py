@@ -25,7 +25,7 @@ from autograd_viz.exercises.formula import (
 )
 from autograd_viz.exercises.formula import UnreadableError as UnreadableError
 from autograd_viz.exercises.formula_parser import parsed
-from autograd_viz.text import number
+from autograd_viz.text import clean, number
 
 LONGEST = 120  # characters of what is shown of one value in an answer
 MOST = 1_000  # of all of them
@@ -208,7 +208,7 @@ def what_it_tells(error: BaseException, answer: object) -> UnfinishedError | Unr
         return UnfinishedError()
     if isinstance(error, TypeError) and "ellipsis" in text.lower():
         return UnfinishedError()
-    said = f"it raised {type(error).__name__}{': ' if text else ''}{text[:LONGEST]}"
+    said = f"it raised {type(error).__name__}{': ' if text else ''}{clean(text, LONGEST)}"
     code = answer.__code__ if type(answer) is FunctionType else None
     line = None
     for frame, at in traceback.walk_tb(error.__traceback__):

@@ -203,6 +203,12 @@ def test_what_a_students_function_draws_comes_again():
     assert next_numbers() == wanted
 
 
+def test_no_error_of_a_students_function_steers_the_terminal():
+    verdict = av.check("2d", difference_quotient=raising(ValueError("\x1b[2J\u202eno\r good")))
+    assert "it raised ValueError: [2Jno good" in str(verdict)
+    assert str(verdict).replace("\n", "").isprintable()
+
+
 @pytest.mark.parametrize("error", [*ERRORS, GeneratorExit(), BaseException("mine")])
 def test_any_error_of_a_students_function_is_told_with_its_line(error):
     error.__traceback__ = None  # the other tests raised it, too
