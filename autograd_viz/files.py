@@ -111,8 +111,7 @@ def write(contents: Mapping[Path, bytes], folder: Path | None = None) -> None:
                 staged.append((beside, target))
                 with _explained(path):
                     _stage(beside, target, content)
-                if pressed:
-                    raise KeyboardInterrupt
+                pressed.strike()
             for path, (beside, target) in zip(contents, staged, strict=True):
                 with _explained(path):
                     os.replace(beside, target)
@@ -169,9 +168,10 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _reason(path: Path, error: OSError) -> str:
-    name, folder = path.name, str(path.parent)
+    name = path.name
     why = (error.strerror or str(error)).lower()
     if isinstance(error, FileNotFoundError):
+        folder = str(Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent)
         return (
             f"there is no folder {folder!r}; make it first: "
             f"pathlib.Path({folder!r}).mkdir(parents=True)"

@@ -34,7 +34,7 @@ class Held(list[int]):
             self.strike()
 
     def strike(self) -> None:
-        """Let one that was held back strike now."""
+        """Let one that was held back strike now; the work goes on if the user's handler does."""
         if self and self._usual is not None:
             self.clear()
             self._usual(signal.SIGINT, None)
@@ -57,8 +57,8 @@ def interrupts_held() -> Iterator[Held]:
     """Hold Ctrl-C back until the block ends; the list is empty as long as there was none.
 
     Whatever has to be put back is changed within such a block: a KeyboardInterrupt may strike
-    between any two steps of Python, also before the first one of an `__exit__`. Long work looks at
-    the list now and then and ends itself. A second Ctrl-C strikes at once, so that code of the
+    between any two steps of Python, also before the first one of an `__exit__`. Long work calls
+    `strike` now and then, where it can end. A second Ctrl-C strikes at once, so that code of the
     user's which never returns can be stopped. Python raises KeyboardInterrupt in the main thread
     only; in other threads there is nothing to hold.
 

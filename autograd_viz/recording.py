@@ -15,6 +15,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from autograd_viz import names as naming
 from autograd_viz.errors import GraphFreedError
+from autograd_viz.interrupts import Held
 from autograd_viz.progress import progress
 from autograd_viz.side_effects import Own, contained, current_task
 from autograd_viz.steps import SCALAR_NODES, Event, Grads
@@ -71,7 +72,7 @@ def _run(
     starts: Sequence[Tensor],
     frame: FrameType | None,
     kept: _Originals | _Copies,
-    pressed: Sequence[int],
+    pressed: Held,
 ) -> Recorded:
     """Run the engine with a hook on each node."""
     accumulators, leaves = walk.accumulators, list(walk.leaves.values())
@@ -117,7 +118,7 @@ def _run(
 
 
 def _hooks(
-    walk: Walk, kept: _Originals | _Copies, pressed: Sequence[int], advance: Callable[[int], None]
+    walk: Walk, kept: _Originals | _Copies, pressed: Held, advance: Callable[[int], None]
 ) -> Iterator[Any]:
     """Put a hook on each node and leaf, one after the other.
 
@@ -131,8 +132,7 @@ def _hooks(
         if current_task() == own.task:
             kept.let_go(LAG)
             advance(chunk)
-            if pressed:
-                raise KeyboardInterrupt
+            pressed.strike()
 
     # A leaf's node does not run under autograd.grad, so its hook sits on the tensor.
     for position, leaf in walk.leaves.items():
@@ -140,8 +140,7 @@ def _hooks(
             yield leaf.register_hook(partial(kept.arrived, position))
     is_leaf = set(walk.accumulators)
     for position, function in enumerate(walk.functions):
-        if pressed:
-            raise KeyboardInterrupt
+        pressed.strike()
         if position not in is_leaf:
             if position in walk.customs:  # it may change in place what it is given
                 yield function.register_prehook(partial(kept.enters, position))

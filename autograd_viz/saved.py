@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 from torch.autograd.graph import Node
+from torch.utils._python_dispatch import _disable_current_modes
 
 from autograd_viz.model import Slot
 from autograd_viz.names import is_tensor
@@ -93,7 +94,7 @@ def constants_in(saved: Saved) -> dict[str, Any]:
     """
     constants: dict[str, Any] = {}
     for name, value in saved.items():
-        number = value.item() if _is_constant(value) else value
+        number = _read(value) if _is_constant(value) else value
         if type(number) in (int, float, bool):
             constants[name] = number if number == number else math.nan  # the same one: nan != nan
         elif _is_option(name, number):
@@ -106,6 +107,14 @@ def _is_option(name: str, value: object) -> bool:
     if not isinstance(value, str | tuple) or "_sym_" in name:
         return False
     return all(isinstance(one, int | float | str) for one in value)
+
+
+def _read(value: Tensor) -> int | float | bool:
+    """The number in a tensor; a mode of the user's gets the 3 of `x * 3` as no tensor."""
+    if torch._C._len_torch_dispatch_stack():
+        with _disable_current_modes():
+            return value.item()
+    return value.item()
 
 
 def _is_constant(value: object) -> bool:

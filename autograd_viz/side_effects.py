@@ -46,6 +46,7 @@ class Own:
             mark.register_hook(self._begins)
         self.grads: dict[int, tuple[Tensor, Tensor | None]] = {}  # leaves and their .grad before
         self.states: list[KeptState] = []
+        self.ends: set[Any] = set()  # the leaves' nodes that it arrives at, or a pass within it
         self.notes: list[str] = []
 
     def _begins(self, grad: Tensor) -> None:
@@ -90,6 +91,7 @@ def contained(walk: Walk, own: Own) -> Iterator[None]:
     hooks: list[Any] = []
     with random_numbers_kept(), _first_pass_left(sink), _uncompiled():
         try:
+            own.ends = {walk.functions[position] for position in walk.accumulators}
             for position in walk.customs:
                 hooks += _state_kept(walk.functions[position], own)
             hooks.append(register_module_forward_pre_hook(_enters))
@@ -150,9 +152,9 @@ def _watch(own: Own) -> None:
     global _usual
     with _lock:
         if not _running:
-            _usual = _autograd._engine_run_backward, _autograd._is_checkpoint_valid
-            _autograd._engine_run_backward = _engine
-            _autograd._is_checkpoint_valid = _is_checkpoint_valid
+            _usual = [getattr(module, name) for module, name, _ in _STAND_INS]
+            for module, name, ours in _STAND_INS:
+                setattr(module, name, ours)
         _running.append(own)
 
 
@@ -161,12 +163,22 @@ def _unwatch(own: Own) -> None:
         if own in _running:
             _running.remove(own)
             if not _running:
-                _autograd._engine_run_backward, _autograd._is_checkpoint_valid = _usual
+                for (module, name, _), usual in zip(_STAND_INS, _usual, strict=True):
+                    setattr(module, name, usual)
 
 
 def _is_checkpoint_valid() -> bool:
     """PyTorch refuses checkpoints with use_reentrant=True under `torch.autograd.grad`."""
     return _own() is not None or _usual[1]()
+
+
+def _will_run(node: Any) -> bool:
+    """PyTorch does not say of leaves under `torch.autograd.grad`; hooks on several tensors ask."""
+    own = _own()
+    if own is None or not hasattr(node, "variable"):
+        found: bool = _usual[2](node)
+        return found
+    return node in own.ends
 
 
 def _engine(outputs: Any, *arguments: Any, accumulate_grad: bool, **options: Any) -> Any:
@@ -193,10 +205,14 @@ def _inner_pass(
     that began it reads some of them there.
     """
     leaves = tuple(inputs) or _leaves(outputs)
-    found = _usual[0](
-        outputs, starts, retain_graph, create_graph, leaves,
-        allow_unreachable=True, accumulate_grad=False,
-    )  # fmt: skip
+    before, own.ends = own.ends, {get_gradient_edge(leaf).node for leaf in leaves}
+    try:
+        found = _usual[0](
+            outputs, starts, retain_graph, create_graph, leaves,
+            allow_unreachable=True, accumulate_grad=False,
+        )  # fmt: skip
+    finally:
+        own.ends = before
     for leaf, grad in zip(leaves, found, strict=True):
         own.grads.setdefault(id(leaf), (leaf, leaf.grad))
         if grad is not None:
@@ -208,6 +224,13 @@ def _inner_pass(
         f"{by} runs a backward pass of its own: what that adds into .grad is not part of this "
         "trace, and was put back."
     )
+
+
+_STAND_INS: tuple[tuple[Any, str, Any], ...] = (
+    (_autograd, "_engine_run_backward", _engine),
+    (_autograd, "_is_checkpoint_valid", _is_checkpoint_valid),
+    (torch._C, "_will_engine_execute_node", _will_run),
+)
 
 
 def _leaves(outputs: Sequence[Tensor | GradientEdge]) -> tuple[Tensor, ...]:

@@ -15,8 +15,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.autograd.graph import get_gradient_edge
+from torch.autograd.graph import allow_mutation_on_saved_tensors, get_gradient_edge
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 import autograd_viz as av
@@ -906,6 +907,28 @@ def test_trace_within_a_mode(mode):
     grad = trace.leaf_grads[0][1]
     assert not grad.is_inference()
     assert (leaf() * grad).requires_grad
+
+
+class PassesOn(TorchDispatchMode):
+    """A mode of the user's that sees each operation, as one that counts FLOPs."""
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        return function(*arguments, **(options or {}))
+
+
+@pytest.mark.parametrize("mode", [PassesOn, allow_mutation_on_saved_tensors])
+def test_saved_numbers_are_read_under_a_mode_that_sees_each_operation(mode):
+    def function(x):
+        return (x * 3) ** 2 + 5 / x
+
+    x = leaf(2.0)
+    plain = traced(function(x))
+    with mode():
+        x = leaf(2.0)
+        under = traced(function(x))
+        picture = under.variables().derivatives()
+    assert picture.svg == plain.variables().derivatives().svg
+    assert values(under) == values(plain)
 
 
 def test_trace_on_the_meta_device():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import signal
 import stat
@@ -132,6 +133,12 @@ def test_a_link_to_nothing_yet_leads_to_the_new_file(tmp_path):
     trace().save(tmp_path / "link.svg")
     assert (tmp_path / "link.svg").is_symlink()
     assert (tmp_path / "new.svg").read_text("utf-8").startswith("<svg")
+
+
+def test_a_link_into_a_folder_that_is_not_there_says_which(tmp_path):
+    (tmp_path / "link.svg").symlink_to("nowhere/graph.svg")
+    with pytest.raises(NoFolderError, match=re.escape(repr(str(tmp_path / "nowhere")))):
+        files.write({tmp_path / "link.svg": b"new"})
 
 
 def test_a_name_may_be_as_long_as_the_file_system_lets_it(tmp_path):

@@ -16,6 +16,7 @@ import torch
 
 import autograd_viz
 import autograd_viz as av
+from autograd_viz import files
 from autograd_viz.interrupts import interrupts_held
 
 PROGRAM = """
@@ -134,6 +135,29 @@ def test_the_second_strikes_at_once():
         reached = True
     assert not reached
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_of_the_users_that_goes_on_is_heard_and_the_work_goes_on(tmp_path):
+    heard: list[int] = []
+    usual = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        x = torch.tensor(2.0, requires_grad=True)
+        y = x * x
+        for _ in range(300):  # so many that the work looks whether it is to end
+            y = y * 1.0
+        handle = y.register_hook(lambda grad: signal.raise_signal(signal.SIGINT))
+        trace = av.trace(y)
+        handle.remove()
+        assert [grad and grad.item() for _, grad in trace.leaf_grads] == [4]
+        assert heard == [signal.SIGINT]
+
+        with interrupts_held():
+            signal.raise_signal(signal.SIGINT)
+            files.write({tmp_path / "a": b"a", tmp_path / "b": b"b"})
+        assert [(tmp_path / name).read_bytes() for name in "ab"] == [b"a", b"b"]
+        assert heard == [signal.SIGINT] * 2
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 OURS = str(Path(autograd_viz.__file__).parent)

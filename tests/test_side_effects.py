@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.graph import register_multi_grad_hook
 from torch.utils.checkpoint import checkpoint
 
 import autograd_viz as av
@@ -320,6 +321,25 @@ def test_a_pass_within_the_pass_over_the_same_leaf_is_not_recorded():
         "AccumulateGrad",
     ]
     assert gradient(trace, w).tolist() == [12, 12]
+
+
+def test_a_hook_on_several_leaves_runs_once_with_all_of_their_gradients():
+    a, b, other = (torch.tensor(value, requires_grad=True) for value in (2.0, 3.0, 5.0))
+    y, inner = a * b, (a * other).sum()
+    told: list[list[float | None]] = []
+    register_multi_grad_hook(
+        [a, b, other], lambda grads: told.append([grad and grad.item() for grad in grads])
+    )
+    trace = av.trace(y)
+    assert told == [[3, 2, None]]
+    y.register_hook(lambda grad: inner.backward(retain_graph=True))
+    av.trace(y)
+    assert sorted(told[1:], key=str) == [[3, 2, None], [5, None, 2]]
+    assert gradient(trace, a).item() == 3
+    y.backward()
+    assert sorted(told[3:], key=str) == [[3, 2, None], [5, None, 2]]
+    with pytest.raises(RuntimeError, match="_will_engine_execute_node"):  # as without us
+        torch.autograd.grad(a * b, [a, b])
 
 
 def test_two_traces_at_once_leave_pytorch_as_it_was():

@@ -8,7 +8,8 @@ import math
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from itertools import takewhile
 from types import FunctionType
 from typing import Any, TypeGuard
 
@@ -24,9 +25,10 @@ from autograd_viz.exercises.formula import (
 )
 from autograd_viz.exercises.formula import UnreadableError as UnreadableError
 from autograd_viz.exercises.formula_parser import parsed
-from autograd_viz.text import number
+from autograd_viz.text import clean, number
 
-LONGEST = 120  # characters of what is shown of an answer
+LONGEST = 120  # characters of what is shown of one value in an answer
+MOST = 1_000  # of all of them
 FEW = 20  # elements of a list or tensor that are shown
 
 Point = Mapping[str, Tensor]  # the values of all names that a formula may use, float64 of shape ()
@@ -80,28 +82,35 @@ def number_of(answer: object) -> float:
     if isinstance(answer, Tensor | np.ndarray) and math.prod(answer.shape) != 1:
         raise UnreadableError(f"a tensor of shape {tuple(answer.shape)} is not one number")
     try:
-        return finite(answer.item() if isinstance(answer, np.ndarray) else answer)
+        if isinstance(answer, Tensor):
+            answer = answer.detach()  # one that requires a gradient warns
+        return finite(answer.item() if isinstance(answer, np.ndarray | np.generic) else answer)
     except UnreadableError:
         raise
     except Exception:  # of a __float__ that is not ours, any
-        kind = type(answer).__name__
+        kind = "complex" if isinstance(answer, np.complexfloating) else type(answer).__name__
         raise UnreadableError(f"{kind} is not a number; write one, such as 2.5 or 2 / 3") from None
 
 
-def shown(answer: object, depth: int = 3) -> str:
+def shown(answer: object) -> str:
     """Any value as short text, whatever its own `repr` does.
 
     >>> shown([2.0, "x", 10**400, [[[[1]]]]])
     "[2, 'x', an int of 1329 bits, [[…]]]"
     """
+    text = _shown(answer, 3)
+    return text if len(text) <= MOST else f"{text[: MOST - 1]}…"
+
+
+def _shown(answer: object, depth: int) -> str:
     if isinstance(answer, Tensor | np.ndarray):
         if math.prod(answer.shape) > FEW:
             return f"{type(answer).__name__} of shape {tuple(answer.shape)}"
-        return shown(answer.tolist(), depth)
+        return _shown(answer.tolist(), depth)
     if isinstance(answer, tuple | list):
         if not depth:
             return "…"
-        parts = [shown(part, depth - 1) for part in answer[:FEW]]
+        parts = [_shown(part, depth - 1) for part in answer[:FEW]]
         return f"[{', '.join(parts)}{', …' if len(answer) > FEW else ''}]"
     if isinstance(answer, float | np.floating):
         return number(float(answer))
@@ -112,7 +121,11 @@ def shown(answer: object, depth: int = 3) -> str:
     if inspect.isroutine(answer) or isinstance(answer, type):
         return str(answer.__name__)
     try:
-        text = repr(answer[:LONGEST] if isinstance(answer, str) else answer)
+        if isinstance(answer, str | bytes | bytearray):
+            answer = answer[:LONGEST]
+        elif isinstance(answer, Collection):  # of which each may hold another twice
+            return f"{type(answer).__name__} of {len(answer)}"
+        text = repr(answer)
     except Exception:  # of a __repr__ that is not ours, any
         return type(answer).__name__
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
@@ -142,13 +155,19 @@ def as_function(
         formula = _formula(answer, names)
         return lambda point: value(formula, {name: float(point[name]) for name in names})
     if callable(answer):
-        arguments = _arguments(answer, inputs, names)
-        return lambda point: number_of(returned(answer, *(point[name] for name in arguments)))
+        places, words = _arguments(answer, inputs, names)
+        return lambda point: number_of(
+            returned(
+                answer,
+                *(point[name] for name in places),
+                **{word: point[name] for word, name in words.items()},
+            )
+        )
     number = number_of(answer)
     return lambda point: number
 
 
-def returned(function: Callable[..., Any], *arguments: Any) -> Any:
+def returned(function: Callable[..., Any], /, *arguments: Any, **words: Any) -> Any:
     """What the reader's function returns.
 
     Raises:
@@ -160,7 +179,7 @@ def returned(function: Callable[..., Any], *arguments: Any) -> Any:
         with warnings.catch_warnings():
             # NumPy's functions take a tensor of one number, and complain of how torch gives it.
             warnings.simplefilter("ignore", DeprecationWarning)
-            result = function(*arguments)
+            result = function(*arguments, **words)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit, too
@@ -181,13 +200,15 @@ def what_it_tells(error: BaseException, answer: object) -> UnfinishedError | Unr
         return error
     try:
         text = str(error).partition("\n")[0]
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # of a __str__ that is not ours, any
         text = ""
     if isinstance(error, NotImplementedError):
         return UnfinishedError()
     if isinstance(error, TypeError) and "ellipsis" in text.lower():
         return UnfinishedError()
-    said = f"it raised {type(error).__name__}{': ' if text else ''}{text[:LONGEST]}"
+    said = f"it raised {type(error).__name__}{': ' if text else ''}{clean(text, LONGEST)}"
     code = answer.__code__ if type(answer) is FunctionType else None
     line = None
     for frame, at in traceback.walk_tb(error.__traceback__):
@@ -199,25 +220,31 @@ def what_it_tells(error: BaseException, answer: object) -> UnfinishedError | Unr
 
 def _arguments(
     function: Callable[..., Any], inputs: tuple[str, ...], names: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Which of the names a function is called with: by their names, or all inputs in order."""
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Which of the names a function is called with: in order, and by the words of the function.
+
+    Those that its own parameters are called, also with a default; or all inputs in order.
+    """
     try:
-        signature = inspect.signature(function)
-    except ValueError:  # of functions that are not written in Python: torch.sigmoid, np.exp
-        return inputs
-    parameters = [
-        parameter
-        for parameter in signature.parameters.values()
-        if parameter.default is parameter.empty
-    ]
-    wanted = tuple(parameter.name for parameter in parameters)
-    if set(wanted) <= set(names):
-        return wanted
-    if len(wanted) == len(inputs):
-        return inputs
-    raise UnreadableError(
-        f"the function takes ({', '.join(wanted)}); let it take ({', '.join(inputs)})"
-    )
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of what is not written in Python: torch.sigmoid, np.exp
+        return inputs, {}
+    kinds = {parameter.kind for parameter in parameters}
+    own = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    wanted = [each for each in own if each.default is each.empty or each.name in names]
+    if not own and inspect.Parameter.VAR_POSITIONAL in kinds:
+        return inputs, {}
+    if not own and inspect.Parameter.VAR_KEYWORD in kinds:
+        return (), {name: name for name in inputs}
+    if {each.name for each in wanted} <= set(names):
+        # In order as far as that goes: what a decorator made may take nothing by name.
+        first = takewhile(lambda each: each in wanted and each.kind != each.KEYWORD_ONLY, own)
+        places = tuple(each.name for each in first)
+        return places, {each.name: each.name for each in wanted if each.name not in places}
+    if len(wanted) == len(inputs) and all(each.kind != each.KEYWORD_ONLY for each in wanted):
+        return inputs, {}
+    given = ", ".join(each.name for each in own)
+    raise UnreadableError(f"the function takes ({given}); let it take ({', '.join(inputs)})")
 
 
 def is_sympy(answer: object) -> TypeGuard[Any]:

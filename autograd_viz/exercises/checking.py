@@ -9,6 +9,7 @@ from typing import Any
 from autograd_viz.exercises.questions import Finding
 from autograd_viz.exercises.series import Exercise, exercise_called, exercises_of
 from autograd_viz.exercises.verdicts import Hint, Progress, Solution, Verdict
+from autograd_viz.kept_state import random_numbers_kept
 
 _solved: set[str] = set()  # in this kernel; a notebook that is run again checks all answers again
 _hinted: dict[str, int] = {}
@@ -58,7 +59,8 @@ def _findings(found: Exercise, answers: Mapping[str, Any]) -> tuple[tuple[str, F
     findings: dict[str, Finding] = {}
     for question in found.questions:
         try:
-            findings[question.name] = question.finding(answers.get(question.name, ...))
+            with random_numbers_kept():
+                findings[question.name] = question.finding(answers.get(question.name, ...))
         except KeyboardInterrupt:
             findings[question.name] = Finding("wrong", _ENDED)
             break

@@ -242,6 +242,12 @@ def _named(name: str) -> Function:
     return Function(_either(name), lambda sympy, x: getattr(sympy, name)(x))
 
 
+def _one_over(name: str, other: str) -> Function:
+    """What SymPy calls `name`, and `math` does not have: 1 over another function."""
+    compute = _either(other)
+    return Function(lambda x: 1 / compute(x), lambda sympy, x: getattr(sympy, name)(x))
+
+
 MANY = 1_000_000  # arguments: as many as there are
 FUNCTIONS: Mapping[str, Function] = {
     "+": Function(_sum, lambda sympy, *x: sympy.Add(*x), most=MANY),
@@ -253,6 +259,11 @@ FUNCTIONS: Mapping[str, Function] = {
     "pi": Function(lambda: math.pi, lambda sympy: sympy.pi, 0, 0),
     **{name: _named(name) for name in ("sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
     **{name: _named(name) for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
+    **{name: _one_over(name, of) for name, of in (("sec", "cos"), ("csc", "sin"), ("cot", "tan"))},
+    **{
+        name: _one_over(name, of)
+        for name, of in (("sech", "cosh"), ("csch", "sinh"), ("coth", "tanh"))
+    },
     "exp": Function(_exp, lambda sympy, x: sympy.exp(x)),
     "log": Function(
         _log, lambda sympy, x, *base: sympy.Mul(sympy.log(x), *(1 / sympy.log(b) for b in base)),
@@ -275,8 +286,8 @@ FUNCTIONS: Mapping[str, Function] = {
     ),
 }  # fmt: skip
 _ALSO_CALLED = {
-    "ln": "log", "sigma": "sigmoid", "pow": "^",
-    **{f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan")},
+    "ln": "log", "sigma": "sigmoid", "sgn": "sign", "pow": "^", "power": "^",
+    **{f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
 }  # fmt: skip
 _OF_SYMPY = {"Add": "+", "Mul": "*", "Pow": "^", "Exp1": "e", "Pi": "pi"}
 WORDS = frozenset(_ALSO_CALLED) | {name for name in FUNCTIONS if name.isalnum()}

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from autograd_viz.exercises.answers import (
+    FEW,
     Point,
     UnfinishedError,
     UnreadableError,
@@ -104,18 +105,20 @@ class Choice(Question):
         """Whether the right one was chosen."""
         if is_open(answer):
             raise UnfinishedError
-        if isinstance(answer, str):
-            answer = answer.strip()
-        if not any(_same_choice(answer, option) for option in self.options):
-            raise UnreadableError(
-                f"{shown(answer)}: give one of {', '.join(map(repr, self.options))}"
-            )
-        if _same_choice(answer, self.true()):
+        chosen = self._chosen(answer)
+        if _same_choice(chosen, self.true()):
             return Finding("right")
         for slip in self.slips:
-            if _same_choice(answer, slip.answer):
+            if _same_choice(chosen, slip.answer):
                 return Finding("wrong", f"{shown(answer)} is not it. {slip.remark}")
         return Finding("wrong", f"{shown(answer)} is not it.")
+
+    def _chosen(self, answer: object) -> object:
+        simple = _simple(answer)
+        for option in self.options:
+            if _same_choice(simple, option):
+                return option
+        raise UnreadableError(f"{shown(answer)}: give one of {', '.join(map(repr, self.options))}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,15 +288,23 @@ def same(found: Any, wanted: Any, tolerance: float) -> bool:
         left = _array(found) if _may_have(found, right.shape) else None
     except (TypeError, ValueError, OverflowError, RuntimeError, UnreadableError):
         return False
-    return left is not None and bool(
-        np.allclose(left, right, rtol=tolerance, atol=tolerance / 100, equal_nan=True)
+    return (
+        left is not None
+        and left.shape == right.shape
+        and bool(np.allclose(left, right, rtol=tolerance, atol=tolerance / 100, equal_nan=True))
     )
 
 
 def _may_have(value: Any, shape: tuple[int, ...]) -> bool:
-    """Whether a value may have a shape, before it is made an array: range(10**9) is a value."""
+    """Whether a value may have a shape, before it is made an array: range(10**9) is a value.
+
+    So is a list that holds another twice, which holds another twice, which ...
+    """
     if isinstance(value, Tensor | np.ndarray):
         return tuple(value.shape) == shape
+    if isinstance(value, list | tuple):
+        fits = len(shape) > 0 and len(value) == shape[0]
+        return fits and all(_may_have(part, shape[1:]) for part in value)
     return not isinstance(value, Sized) or (len(shape) > 0 and len(value) == shape[0])
 
 
@@ -311,10 +322,22 @@ def _plain(value: Any) -> Any:
     return number_of(value) if is_sympy(value) else value
 
 
+def _simple(answer: object) -> object:
+    """A choice as Python's own values, whatever holds it: a tensor, a torch.Size, a text."""
+    if isinstance(answer, Tensor | np.ndarray) and math.prod(answer.shape) <= FEW:
+        answer = answer.tolist()
+    if isinstance(answer, np.generic):
+        answer = answer.item()
+    if isinstance(answer, list | tuple):
+        return tuple(answer)
+    return answer.strip() if isinstance(answer, str) else answer
+
+
 def _same_choice(answer: object, option: object) -> bool:
     if isinstance(answer, str) and isinstance(option, str):
         return answer.casefold() == option.casefold()
-    return type(answer) is type(option) and answer == option
+    kinds = {type(answer), type(option)}
+    return (len(kinds) == 1 or kinds == {int, float}) and answer == option
 
 
 def _leaf(value: float) -> Tensor:

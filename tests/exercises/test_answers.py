@@ -1,5 +1,6 @@
 """Readers write the same answer in many forms; what cannot be read is told."""
 
+import functools
 import math
 from fractions import Fraction
 
@@ -35,7 +36,20 @@ def value(answer):
         *(20, 20.0, "20", Fraction(40, 2), np.float32(20), torch.tensor(20), torch.tensor([20.0])),
         *(sympy.Integer(20), 10 * sympy.Symbol("x"), sympy.Symbol("x") * 20 * sympy.Symbol("w")),
         *(lambda x, w: x * 20 * w, lambda w: 40 * w, lambda yhat, x: (yhat + 2) * 2 * x),
-        lambda u, v: 20 * u * v,
+        *(
+            lambda u, v: 20 * u * v,
+            lambda x=1.0, w=1.0: 20 * x * w,
+            lambda w, factor=40: factor * w,
+        ),
+        *(lambda *inputs: 10 * inputs[0], lambda **inputs: 40 * inputs["w"], lambda *, w: 40 * w),
+        *(
+            lambda x, *rest: x * 10,
+            lambda x, /, **rest: x * 10,
+            np.vectorize(lambda x, w: 20 * x * w),
+        ),
+        functools.wraps(lambda x: x)(lambda *inputs: inputs[0] * 10),
+        functools.partial(lambda factor, x, w: factor * x * w, 20),
+        *(torch.tensor(20.0, requires_grad=True), np.array([20.0]), np.array(20), np.int64(20)),
         lambda: 20,
     ],
 )
@@ -53,6 +67,9 @@ def test_one_number_in_many_forms(answer):
          math.exp(-2) + math.sqrt(0.5) + math.sin(2) + math.tanh(0.5)),
         ("relu(w - x) + abs(w - x) + sigmoid(w)", 1.5 + 1 / (1 + math.exp(-0.5))),
         ("e^x", math.exp(2)),
+        ("sech²(x) + sec(w)^2", 1 / math.cosh(2) ** 2 + 1 / math.cos(0.5) ** 2),
+        ("csc x + cot x + coth x", 1 / math.sin(2) + 1 / math.tan(2) + 1 / math.tanh(2)),
+        ("np.arcsinh(x) + sgn(x) + np.power(x, 3)", math.asinh(2) + 9),
         ("2 * pi", 2 * math.pi),
         (lambda x: math.log2(x), 1.0),
         (lambda x: np.exp(x), math.exp(2)),
@@ -94,6 +111,8 @@ def test_a_stub_that_raises_not_implemented_is_not_answered_yet():
         (lambda x, u, v: x, "takes (x, u, v); let it take (x, w)"),
         (lambda x: x.nothing, "raised AttributeError: 'Tensor' object has no attribute 'nothing'"),
         (lambda x: [x, x], "list is not a number"),
+        (np.complex64(20 + 3j), "complex is not a number"),
+        (torch.tensor(20 + 3j), "Tensor is not a number"),
         (None, "NoneType is not a number"),
         (torch.ones(2), "a tensor of shape (2,) is not one number"),
     ],

@@ -33,6 +33,7 @@ def swapped(first, second, x, y):
 
 RIGHT = [
     ("10a", {"weight_grad": (3, 5), "bias_grad": (3,), "x_grad": (8, 5)}),
+    ("10a", {"weight_grad": [3, 5], "bias_grad": torch.Size((3,)), "x_grad": torch.tensor((8, 5))}),
     ("10b", {"contributions": 5.0, "paths": "5 * 6 / 2"}),
     ("10c", {"three_blocks": 8, "ten_blocks": torch.tensor(1024)}),
     ("10d", {"gradients": with_functional_normalisation}),
@@ -40,7 +41,7 @@ RIGHT = [
 WRONG = [
     ("10a", {"weight_grad": (5, 3), "bias_grad": (8, 3), "x_grad": (8, 3)}),
     ("10a", {"weight_grad": (8, 5), "bias_grad": (5,), "x_grad": (5,)}),
-    ("10a", {"weight_grad": [3, 5], "bias_grad": 3, "x_grad": (5, 8)}),
+    ("10a", {"weight_grad": [5, 3], "bias_grad": 3, "x_grad": (5, 8)}),
     ("10b", {"contributions": 1, "paths": 5}),
     ("10b", {"contributions": 15, "paths": 25}),
     ("10c", {"three_blocks": 6, "ten_blocks": 20}),

@@ -1,6 +1,8 @@
 """What a reader sees who calls check, hint and solution, rightly and wrongly."""
 
+import collections
 import math
+import random
 import subprocess
 import sys
 
@@ -109,6 +111,21 @@ class WordlessError(Exception):
         raise RuntimeError
 
 
+class EndlessError(BaseException):
+    """An error whose text is an error like it."""
+
+    def __str__(self):
+        raise EndlessError
+
+
+def laughs(kind):
+    """A few objects that would be a text of 2**99 lines."""
+    value: object = 1.0
+    for _ in range(99):
+        value = {0: value, 1: value} if kind is dict else kind([value, value])
+    return value
+
+
 def nested(depth):
     value: list[object] = [1.0]
     for _ in range(depth):
@@ -127,7 +144,14 @@ def for_ever(*arguments):
     return for_ever(*arguments)
 
 
-ERRORS = [ValueError("no"), RecursionError(), SystemExit(3), MemoryError(), WordlessError()]
+ERRORS = [
+    ValueError("no"),
+    RecursionError(),
+    SystemExit(3),
+    MemoryError(),
+    WordlessError(),
+    EndlessError(),
+]
 STRANGE = [
     *("9^9^9", "2**2**2**2**2**2", "1e999999999", "(" * 200 + "w1" + ")" * 200, "x" * 10**6),
     *(
@@ -140,6 +164,8 @@ STRANGE = [
     *(nested(10_000), torch.zeros(10**7), np.zeros(10**6), torch.tensor(1.0, device="meta")),
     sympy.Pow(9, sympy.Pow(9, sympy.Pow(9, 9, evaluate=False), evaluate=False), evaluate=False),
     sympy.Add(*(sympy.Symbol(f"s{number}") for number in range(12_000))),
+    *map(laughs, (list, tuple, dict, collections.deque)),
+    *(dict.fromkeys(range(10000), "x" * 999), bytes(10**7), [["x" * 99] * 20] * 20),
     Disguised(),
     *map(Hostile, ERRORS),
 ]
@@ -156,6 +182,31 @@ def test_whatever_the_answer_is_the_verdict_is_in_words(exercise):
             assert not verdict
             assert len(str(verdict)) < 5_000
             str(verdict).encode()
+
+
+def test_what_a_students_function_draws_comes_again():
+    torch.manual_seed(1)
+
+    def difference_quotient(f, x, step):
+        torch.manual_seed(0)
+        return torch.rand(()) + random.random() + np.random.rand()
+
+    def next_numbers():
+        return torch.rand(()).item(), random.random(), np.random.rand()
+
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    wanted = next_numbers()
+    torch.set_rng_state(states[0])
+    random.setstate(states[1])
+    np.random.set_state(states[2])
+    av.check("2d", difference_quotient=difference_quotient)
+    assert next_numbers() == wanted
+
+
+def test_no_error_of_a_students_function_steers_the_terminal():
+    verdict = av.check("2d", difference_quotient=raising(ValueError("\x1b[2J\u202eno\r good")))
+    assert "it raised ValueError: [2Jno good" in str(verdict)
+    assert str(verdict).replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize("error", [*ERRORS, GeneratorExit(), BaseException("mine")])

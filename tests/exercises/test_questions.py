@@ -3,6 +3,7 @@
 import random
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -102,6 +103,25 @@ def test_choices(answer, state):
     assert choice.finding(answer).state == state
 
 
+@pytest.mark.parametrize(
+    ("true", "options", "answers"),
+    [
+        (True, (True, False), [np.True_, torch.tensor(True), np.array(True)]),
+        (1, (None, 1, -1, 2), [1.0, torch.tensor(1.0), np.int64(1), np.float32(1)]),
+        ((2, 3), ((2, 3), (3, 2), ()), [torch.Size((2, 3)), [2, 3], np.array([2, 3])]),
+        ((), ((2, 3), (3, 2), ()), [torch.Size(()), []]),
+    ],
+)
+def test_a_choice_is_the_same_however_it_is_held(true, options, answers):
+    right = Choice(name="c", true=lambda: true, options=options)
+    other = Choice(name="c", true=lambda: options[options.index(true) - 1], options=options)
+    for answer in answers:
+        assert right.finding(answer).state == "right"
+        assert other.finding(answer).state == "wrong"
+        assert "give one of" in right.finding(str(answer)).remark
+    assert right.finding(1 if true is True else True).state == "wrong"
+
+
 def test_a_choice_that_does_not_exist_is_told_the_others():
     finding = Choice(name="c", true=lambda: "a", options=("a", "b")).finding("z")
     assert finding == ("wrong", "'z': give one of 'a', 'b'")
@@ -199,6 +219,9 @@ def test_what_was_built_is_judged_by_a_judge():
 @pytest.mark.parametrize(("found", "wanted", "equal"), [
     ([1, 2], (1.0, torch.tensor(2.0)), True), ([1], [1, 2], False), ({"a": 1}, {"a": 1.0}, True),
     ({"a": 1}, {"b": 1}, False), (torch.ones(2), torch.ones(2, 1), False), (None, None, True),
+    (1.0, torch.ones(2), False), ("1", torch.ones(2), False), ([1.0], torch.ones(1, 1), False),
+    ([[1, 2], [3, 4]], torch.tensor([[1, 2], [3, 4]]), True),
+    ([torch.ones(2)], torch.ones(1, 2), True),
     (0, None, False), (True, 1, True), (1, True, False), ("a", "a", True), ("a", 1.0, False),
 ])  # fmt: skip
 def test_results_are_compared_with_their_containers(found, wanted, equal):
