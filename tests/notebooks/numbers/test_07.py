@@ -38,7 +38,7 @@ def test_c2_descent():
         wanted = (3 * shrunk, 2 * shrunk, 26 * shrunk**2, 12 * shrunk, 8 * shrunk)
         for found, number in zip((x, y, t, by_x, by_y), wanted, strict=True):
             assert math.isclose(found, number, abs_tol=6e-5)
-    assert "step 1: x = 1.8, y = 1.2" in said("07", "for step in range(3)")
+    assert "step 1: x = 1.8000, y = 1.2000" in said("07", "for step in range(3)")
 
 
 def test_c3_leaf_and_rebinding():
