@@ -192,14 +192,14 @@ def descend(
     ...     return (w - 2) ** 2
     >>> w = av.descend(loss, learning_rate=0.25, steps=3, w=1.0)
     >>> print(w.path)
-    step  w       loss    gradient
-    0     1       1       -2
-    1     1.5000  0.2500  -1
-    2     1.7500  0.0625  -0.5000
-    3     1.8750  0.0156  -0.2500
+    step  w      loss     gradient
+    0     1      1        -2
+    1     1.5    0.25     -1
+    2     1.75   0.0625   -0.5
+    3     1.875  0.01562  -0.25
     >>> w.step = 1
     >>> print(str(w).splitlines()[1])
-    step 1: w = 1.5000, loss = 0.2500, gradient = -1, next w = 1.7500
+    step 1: w = 1.5, loss = 0.25, gradient = -1, next w = 1.75
     """
     checked_theme(theme)
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= MOST_STEPS:
