@@ -63,7 +63,7 @@ _attributes: WeakKeyDictionary[type[Node], tuple[tuple[str, str, str], ...]] = W
 
 def _saved_attributes(kind: type[Node]) -> tuple[tuple[str, str, str], ...]:
     """(name, where its value is, where the saved tensor itself is) of all that is saved."""
-    if known := _attributes.get(kind):
+    if (known := _attributes.get(kind)) is not None:  # most operations save nothing
         return known
     names = [name.removeprefix("_saved_") for name in dir(kind) if name.startswith("_saved_")]
     found = tuple((name, f"_saved_{name}", f"_raw_saved_{name}") for name in names)
