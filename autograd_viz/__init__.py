@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from autograd_viz.diagnosis.diagnose import why
     from autograd_viz.exercises.checking import check, hint, solution
     from autograd_viz.finite_differences.differences import nudge
-    from autograd_viz.networks.calls import record
     from autograd_viz.pathwise.products import paths
     from autograd_viz.plots import figure
     from autograd_viz.programs.forward import program
+    from autograd_viz.recorded.blocks import record
     from autograd_viz.widgets.explorer import explore, step
 
 __all__ = [
@@ -44,7 +44,7 @@ _LATER = {  # loaded when they are first asked for, so that importing the packag
     "nudge": "finite_differences.differences",
     "paths": "pathwise.products",
     "program": "programs.forward",
-    "record": "networks.calls",
+    "record": "recorded.blocks",
     "solution": "exercises.checking",
     "step": "widgets.explorer",
     "why": "diagnosis.diagnose",

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
-from torch.autograd import _get_sequence_nr  # type: ignore[attr-defined]
 from torch.nn import Module
 
-from autograd_viz.interrupts import interrupts_held
+if TYPE_CHECKING:
+    from autograd_viz.recorded.events import ModuleCall
 
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")  # which compute nothing themselves
 
@@ -40,69 +37,19 @@ class Modules(NamedTuple):
 _recorded: weakref.WeakKeyDictionary[Module, Sequence[Call]] = weakref.WeakKeyDictionary()
 
 
-@contextmanager
-def record(model: Module) -> Iterator[None]:
-    """Remember which nodes each module makes, so that a graph can be folded by module.
-
-    Run the forward pass inside. `av.graph(loss, params=model)` then knows the modules' calls;
-    without it they are guessed from the parameters that the nodes use.
-
-    Args:
-        model: any module; its calls in this thread count.
-
-    Raises:
-        TypeError: something else than a module was given.
-
-    >>> import torch, autograd_viz as av
-    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
-    >>> with record(model):
-    ...     loss = model(torch.ones(4, 2)).sum()
-    >>> [(call.path, call.kind) for call in calls_of(model)]
-    [(('0',), 'Linear'), (('1',), 'Tanh'), (('2',), 'Linear'), ((), 'Sequential')]
-    """
-    if not isinstance(model, Module):
-        raise TypeError(
-            f"av.record() wants a module, but was given a {type(model).__name__}; write "
-            "`with av.record(model):` around the forward pass"
-        )
-    calls: list[Call] = []
-    entered: list[tuple[Module, int]] = []  # the calls that still run, and the age they began at
-    owner = threading.get_ident()
-
-    def enters(module: Module, arguments: Any) -> None:
-        if threading.get_ident() == owner:
-            held.strike()
-            entered.append((module, _get_sequence_nr()))
-
-    def leaves(path: tuple[str, ...], module: Module, arguments: Any, output: Any) -> None:
-        # A call that another hook stopped before ours ran was never entered.
-        if threading.get_ident() != owner or not any(each is module for each, _ in entered):
-            return
-        while True:
-            left, first = entered.pop()
-            if left is module:
-                break
-        end = _get_sequence_nr()
-        if end > first:  # under torch.no_grad() it makes no nodes
-            calls.append(Call(path, type(module).__name__, first, end))
-
-    hooks = []
-    with interrupts_held() as held:
-        try:
-            for name, module in model.named_modules():
+def remember(model: Module | None, made: Sequence[ModuleCall]) -> None:
+    """Remember the calls of a model, or of each module that was called by no other."""
+    outermost = (each.ref() for each in made if each.outer is None)
+    roots = [model] if model is not None else [each for each in outermost if each is not None]
+    for root in {id(root): root for root in roots}.values():
+        paths = {id(module): name for name, module in root.named_modules()}
+        calls = []
+        for each in made:
+            name = paths.get(id(each.ref()))
+            if name is not None and each.end > each.first:  # it makes no nodes under no_grad()
                 path = tuple(name.split(".")) if name else ()
-                hooks.append(module.register_forward_pre_hook(enters))
-                hooks.append(module.register_forward_hook(partial(leaves, path), always_call=True))
-            try:
-                held.open = True  # what follows is the user's own
-                held.strike()
-                yield
-            finally:
-                held.open = False
-        finally:
-            for hook in hooks:
-                hook.remove()
-            _recorded[model] = tuple(calls)
+                calls.append(Call(path, each.kind, each.first, each.end))
+        _recorded[root] = tuple(calls)
 
 
 def calls_of(model: Module) -> Sequence[Call]:

@@ -36,7 +36,7 @@ class Source:
     """The source of one code object, read when it is asked for."""
 
     code: CodeType
-    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.Module
     file: Sequence[str]  # the lines of the whole file
     _statements: dict[int, SourceStatement] = field(default_factory=dict)
     _templates: dict[int, Template] = field(default_factory=dict)
@@ -46,12 +46,13 @@ class Source:
     @property
     def first_line(self) -> int:
         """The line of the function's `def`, or of its first decorator."""
-        return _first_line(self.node)
+        return 1 if isinstance(self.node, ast.Module) else _first_line(self.node)
 
     @property
     def lines(self) -> tuple[str, ...]:
         """The function's lines, as they are in the file."""
-        return tuple(self.file[self.first_line - 1 : self.node.end_lineno])
+        last = len(self.file) if isinstance(self.node, ast.Module) else self.node.end_lineno
+        return tuple(self.file[self.first_line - 1 : last])
 
     def statement_at(self, offset: int) -> SourceStatement | None:
         """The innermost statement that the instruction at an offset belongs to."""
@@ -105,6 +106,13 @@ class Source:
         if not isinstance(body, list):
             return False
         return any(holds(span_of(node), span_of(inner.node)) for node in body)
+
+    @cached_property
+    def every(self) -> tuple[SourceStatement, ...]:
+        """All statements in the order in which they stand, none of inner functions."""
+        if isinstance(self.node, ast.Lambda):
+            return ()
+        return tuple(map(self._statement, _inner_statements(self.node)))
 
     @cached_property
     def crowded(self) -> bool:
@@ -206,6 +214,8 @@ def _read(code: CodeType, module_globals: dict[str, object]) -> Source | None:
         return None
     if not (same or any(name.startswith("@py_") for name in code.co_varnames)):
         return None  # the file was edited since; pytest rewrites a function with `assert`
+    if is_module(code):
+        return Source(code, tree, [line.rstrip("\n") for line in lines])
     for node in ast.walk(tree):
         if _starts(node, code):
             source = Source(code, node, [line.rstrip("\n") for line in lines])  # type: ignore[arg-type]
@@ -221,8 +231,11 @@ def _is_part_of(tree: ast.Module, code: CodeType) -> bool:
     """
     flags = code.co_flags & _future()
     alone = (ast.Module([statement], []) for statement in tree.body)
+    parts = ((part, "exec") for part in (tree, *alone))
+    shown = ((ast.Interactive([part]), "single") for part in tree.body)  # a cell's last line
     return any(
-        _has(compile(part, code.co_filename, "exec", flags, True), code) for part in (tree, *alone)
+        _has(compile(part, code.co_filename, mode, flags, True), code)
+        for part, mode in (*parts, *(shown if is_module(code) else ()))
     )
 
 
@@ -236,13 +249,16 @@ def _future() -> int:
 def _has(whole: CodeType, code: CodeType) -> bool:
     waiting = [whole]
     while waiting:
-        outer = waiting.pop()
-        for each in outer.co_consts:
-            if isinstance(each, CodeType):
-                if each == code:
-                    return True
-                waiting.append(each)
+        each = waiting.pop()
+        if each == code:
+            return True
+        waiting += (inner for inner in each.co_consts if isinstance(inner, CodeType))
     return False
+
+
+def is_module(code: CodeType) -> bool:
+    """Whether it is a module's or a cell's own code, which IPython 7 calls `<cell line: 3>`."""
+    return code.co_name == "<module>" or code.co_name.startswith("<cell line: ")
 
 
 def _starts(node: ast.AST, code: CodeType) -> bool:

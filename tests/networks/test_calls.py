@@ -86,7 +86,9 @@ def test_other_threads_do_not_count():
 
 
 def test_what_is_no_module_is_an_error():
-    with pytest.raises(TypeError, match=r"wants a module.*with av.record\(model\):"):
+    with pytest.raises(
+        TypeError, match=r"wants a module or nothing.*list; write .with av.record\(\):"
+    ):
         av.record([nn.Linear(1, 1)]).__enter__()  # type: ignore[arg-type]
 
 

@@ -1,0 +1,1 @@
+"""What ran while it was recorded: calls of PyTorch, backward passes, in-place changes."""

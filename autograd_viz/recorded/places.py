@@ -1,0 +1,194 @@
+"""Where in the reader's own code something happened: the line, the statement, the names."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import CodeType, FrameType
+from typing import Any
+
+from autograd_viz import text
+from autograd_viz.programs.sources import Source, is_module, source_of
+from autograd_viz.programs.statements import SourceStatement
+from autograd_viz.recorded.events import Spot
+
+LONGEST = 60  # characters of a statement that are quoted
+
+
+@dataclass(frozen=True)
+class Place:
+    """A statement of the reader's, as in a sentence."""
+
+    where: str  # "line 12", "In[3], line 2", "line 12 of net.py, in Net.forward"
+    statement: str | None  # shortened in the middle; None: its text cannot be read
+    names: tuple[str, ...] = ()  # that it binds
+    made: str | None = None  # the name that the very expression that ran is bound to
+
+    @property
+    def quoted(self) -> str:
+        """As in a sentence: line 12: `y = x.detach() * 2`."""
+        return f"{self.where}: `{self.statement}`" if self.statement else self.where
+
+
+def place(spot: Spot, asking: CodeType | None = None) -> Place:
+    """The statement that an instruction belongs to.
+
+    Args:
+        spot: the instruction.
+        asking: the code that asks; what stands in its file needs no file's name.
+    """
+    source = source_of(spot.code)
+    found = source.statement_at(spot.offset) if source else None
+    where = _where(spot, asking, found.line if found else None)
+    if source is None or found is None:
+        return Place(where, None)
+    made = source.expression_at(spot.offset)
+    names = [each.name for each in found.bindings]
+    bound = [each.name for each in found.bindings if each.value is made and each.item is None]
+    return Place(where, quoted(found), tuple(names), bound[0] if made and bound else None)
+
+
+def quoted(statement: SourceStatement) -> str:
+    """A statement's text, shortened in the middle."""
+    return text.clean(statement.text, LONGEST)
+
+
+def _where(spot: Spot, asking: CodeType | None, line: int | None) -> str:
+    code = spot.code
+    line = line or _line(spot) or code.co_firstlineno
+    said = f"line {line}"
+    cell = cell_of(code)
+    if cell is not None:
+        said = f"In[{cell}], {said}"
+    elif asking is not None and code.co_filename != asking.co_filename:
+        said += f" of {os.path.basename(code.co_filename)}"
+    if not is_module(code) and code is not asking:
+        outer, _, own = code.co_qualname.replace(".<locals>", "").rpartition(".")
+        name = ("a lambda" + (f" of {outer}" if outer else "")) if own == "<lambda>" else None
+        said += f", in {name or code.co_qualname.replace('.<locals>', '')}"
+    return said
+
+
+def _line(spot: Spot) -> int | None:
+    for number, (line, *_) in enumerate(spot.code.co_positions()):
+        if number == spot.offset // 2:
+            return line
+    return None
+
+
+def cells() -> list[str]:
+    """The texts of a notebook's cells in the order in which they ran; [] outside of one."""
+    asked = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell: Any = asked() if asked is not None else None
+    found = getattr(shell, "user_ns", {}).get("In")
+    return [each if type(each) is str else "" for each in found] if isinstance(found, list) else []
+
+
+def cell_of(code: CodeType) -> int | None:
+    """The number of the last cell with the text that a code object was made from."""
+    if not (known := cells()):
+        return None
+    written = "".join(linecache.getlines(code.co_filename)).rstrip()
+    if not written:
+        return None
+    return max((n for n, cell in enumerate(known) if n and cell.rstrip() == written), default=None)
+
+
+def spot_of(frame: FrameType) -> Spot:
+    """The instruction that a frame is at."""
+    return Spot(frame.f_code, frame.f_lasti)
+
+
+def bound_before(frame: FrameType | None, name: str) -> Place | None:
+    """The statement that bound a name last, where the text leaves no doubt about it.
+
+    There is doubt if one in a block binds it too, or one that does not stand before the line that
+    runs. It is for quoting alone: what is said of a tensor is never taken from it.
+    """
+    found = [each for each in _before(frame) if name in _targets(each.node)]
+    return _told(frame, found[-1]) if found and _is_sure(frame, found[-1]) else None
+
+
+def changed_before(frame: FrameType | None, name: str) -> list[Place]:
+    """The statements before the line that runs which can change a name's object in place."""
+    return [_told(frame, each) for each in _before(frame) if name in _changed(each.node)]
+
+
+def _source(frame: FrameType | None) -> Source | None:
+    return source_of(frame.f_code, frame.f_globals) if frame is not None else None
+
+
+def _before(frame: FrameType | None) -> list[SourceStatement]:
+    source = _source(frame)
+    now = source.statement_at(frame.f_lasti) if source and frame else None
+    if source is None or now is None:
+        return []
+    return [each for each in source.every if each.line < now.line]
+
+
+def _is_sure(frame: FrameType | None, statement: SourceStatement) -> bool:
+    source = _source(frame)
+    body = getattr(source.node, "body", []) if source else []
+    return isinstance(body, list) and statement.node in body
+
+
+def _told(frame: FrameType | None, statement: SourceStatement) -> Place:
+    assert frame is not None  # or there would be no statement
+    where = _where(spot_of(frame), frame.f_code, statement.line)
+    return Place(where, quoted(statement), tuple(each.name for each in statement.bindings))
+
+
+def _targets(node: ast.AST) -> set[str]:
+    match node:
+        case ast.Assign(targets=targets):
+            inner = [ast.walk(target) for target in targets]
+        case ast.AnnAssign(target=target) | ast.AugAssign(target=target):
+            inner = [ast.walk(target)]
+        case ast.For(target=target):
+            inner = [ast.walk(target)]
+        case _:
+            return set()
+    return {
+        each.id
+        for part in inner
+        for each in part
+        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+    }
+
+
+def _changed(node: ast.AST) -> set[str]:
+    """The names whose objects a statement may change in place."""
+    return set(_changed_names(node))
+
+
+def _changed_names(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.AugAssign(target=target):
+            yield from _roots(target)
+        case ast.Assign(targets=targets):
+            for each in targets:
+                if isinstance(each, ast.Subscript | ast.Attribute):
+                    yield from _roots(each)
+    if isinstance(node, ast.stmt) and not hasattr(node, "body"):
+        for part in ast.walk(node):
+            match part:
+                case ast.Call(func=ast.Attribute(value=held, attr=method)) if _writes(method):
+                    yield from _roots(held)
+                case ast.keyword(arg="out", value=result):
+                    yield from _roots(result)
+
+
+def _writes(method: str) -> bool:
+    return method.endswith("_") and not method.startswith(("_", "requires_grad"))
+
+
+def _roots(node: ast.expr) -> Iterator[str]:
+    inner: list[ast.expr] = [node]
+    while isinstance(inner[-1], ast.Subscript | ast.Attribute):
+        inner.append(inner[-1].value)
+    if isinstance(inner[-1], ast.Name):
+        yield inner[-1].id

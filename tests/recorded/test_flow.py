@@ -1,0 +1,193 @@
+"""Where a way is cut, as a recording tells it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from autograd_viz.recorded.events import Log
+from autograd_viz.recorded.flow import History
+from autograd_viz.recorded.recorder import recording
+
+
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        y = x * 1
+        return y + x
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * 2
+
+
+@torch.no_grad()
+def under_no_grad(t):
+    return t * 2
+
+
+def detached(w):
+    return (w * 2).detach() + 1
+
+
+def data(w):
+    return w.data * 2
+
+
+def written_into_data(w):
+    held = torch.zeros(2)
+    held.data[:] = w * 2
+    return held * 3
+
+
+def no_grad(w):
+    with torch.no_grad():
+        h = w * 2
+    return h + 1
+
+
+def decorated(w):
+    return under_no_grad(w) + 1
+
+
+def inference(w):
+    with torch.inference_mode():
+        return w * 2
+
+
+def sampled(w):
+    return torch.distributions.Normal(w, 1.0).sample() * 2
+
+
+def first_derivative(w):
+    return torch.autograd.grad((w * w).sum(), w)[0] * 2
+
+
+def copied(w):
+    return torch.tensor([w[0], 2.0]) * 2
+
+
+def chosen(w):
+    return (w * 3).argmax() * 2
+
+
+def wrapped(w):
+    return nn.Parameter(w * 3) * 2
+
+
+def reentrant(w):
+    x = torch.ones(2)
+    return torch.utils.checkpoint.checkpoint(lambda t: t * w, x, use_reentrant=True)
+
+
+def custom(w):
+    return Doubled.apply(w).detach() * 2
+
+
+@pytest.mark.parametrize(
+    ("compute", "how", "function"),
+    [
+        (detached, "detach", "detach"),
+        (data, "data", "data"),
+        (written_into_data, "data", "data"),
+        (no_grad, "no_grad", "mul"),
+        (decorated, "no_grad", "mul"),
+        (inference, "inference", "mul"),
+        (sampled, "sample", "normal"),
+        (first_derivative, "create_graph", "grad"),
+        (copied, "copied", "tensor"),
+        (chosen, "not_differentiable", "argmax"),
+        (wrapped, "new_leaf", "mul"),
+        (reentrant, "checkpoint", "mul"),
+        (custom, "detach", "detach"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
+def test_the_call_that_cuts_a_way_is_found(compute, how, function):
+    log = Log()
+    w = torch.tensor([1.0, 2.0], requires_grad=True)
+    with recording(log=log):
+        result = compute(w)
+        output = result.sum()
+    found = History(log).cuts(w, output)
+    assert [(cut.how, cut.function) for cut in found] == [(how, function)]
+
+
+def test_a_way_that_is_whole_has_no_cut():
+    log = Log()
+    w = torch.tensor([1.0, 2.0], requires_grad=True)
+    with recording(log=log):
+        output = Doubled.apply(w * 2).sum()
+    assert History(log).cuts(w, output) == []
+
+
+def test_each_of_several_cuts_is_found_the_last_one_first():
+    log = Log()
+    w = torch.tensor([1.0, 2.0], requires_grad=True)
+    with recording(log=log):
+        one = w.detach() * 2
+        with torch.no_grad():
+            two = w * 3
+        output = (one + two).sum()
+    assert [cut.how for cut in History(log).cuts(w, output)] == ["no_grad", "detach"]
+
+
+def test_the_switch_of_a_call_is_the_one_that_turned_gradients_off():
+    log = Log()
+    w = torch.tensor([1.0], requires_grad=True)
+    with recording(log=log), torch.no_grad():
+        with torch.no_grad():
+            w * 1
+        h = w * 2
+    history = History(log)
+    (cut,) = history.cuts(w, h)
+    assert cut.switch is history.events[0]
+
+
+def test_what_leaves_pytorch_is_found_though_nothing_follows_from_it():
+    log = Log()
+    w = torch.tensor(2.0, requires_grad=True)
+    with recording(log=log):
+        output = torch.tensor((w * 3).item(), requires_grad=True) * 2
+    history = History(log)
+    assert history.cuts(w, output) == []
+    left = history.left(w)
+    assert left is not None
+    assert left.name == "item"
+
+
+def test_changes_of_one_memory_are_found_through_views_and_detached_tensors():
+    log = Log()
+    with recording(log=log):
+        h = torch.zeros(3)
+        view, cut_off = h[1:], h.detach()
+        view.add_(1)
+        cut_off.mul_(2)
+        torch.zeros(3).add_(1)
+    found = History(log).changes(h)
+    assert [(event.name, seen.version) for event, seen in found] == [("add_", 1), ("mul_", 2)]
+
+
+def test_a_node_leads_to_the_call_that_made_it():
+    log = Log()
+    x = torch.tensor(2.0, requires_grad=True)
+    with recording(log=log):
+        y = torch.sigmoid(x) * 2
+    made = History(log).node_maker(y.grad_fn.next_functions[0][0]._sequence_nr())  # type: ignore[union-attr]
+    assert made is not None
+    assert made.name == "sigmoid"
+
+
+def test_what_wrote_and_cleared_a_gradient_comes_in_order():
+    log = Log()
+    w = torch.tensor([1.0], requires_grad=True)
+    v = torch.tensor([1.0], requires_grad=True)
+    with recording(log=log):
+        (w * 2).sum().backward()
+        (v * 2).sum().backward()
+        w.grad.zero_()  # type: ignore[union-attr]
+        w.grad = None
+    names = [event.name for event in History(log).gradient_events(w)]
+    assert names == ["backward", "zero_", "set grad"]
