@@ -19,6 +19,8 @@ from autograd_viz.walk import Walk
 
 MOST_NODES = 2_000  # of larger graphs what the operations saved is not read
 MOST_AGAIN = 60  # values that are computed again; of a deeper way back they count as not known
+NOISE = 64  # units in the last place, of the largest term, that a sum of terms may be wrong by
+Index = tuple[int, ...]
 Grads = tuple[Tensor | None, ...]
 Rebuilt = Callable[[Sequence[Tensor | None]], Tensor]
 
@@ -63,6 +65,8 @@ class Pass:
 
         A custom Function may do anything when called, and so may hooks on what was saved.
         """
+        if self.graph.nodes[node].name == "BackwardHookFunctionBackward":
+            return tuple(upstream)  # which a module's hooks hang on; it does nothing itself
         if node in self.walk.customs or any(
             value is HOOKED for value in self.saved(node).values()
         ):
@@ -316,3 +320,14 @@ def is_plain(tensor: Tensor) -> bool:
         and tensor.is_floating_point()
         and has_numbers(tensor)
     )
+
+
+def first(part: Tensor) -> Index:
+    """The first element that a mask marks; () where there is none, or one without an index."""
+    found: Index = tuple(part.nonzero()[0].tolist()) if part.numel() else ()
+    return found
+
+
+def at(tensor: Tensor, index: Index) -> float:
+    """One element as a number."""
+    return float(tensor[index].item())

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from autograd_viz.diagnosis.by_hand import MOST_AGAIN, Pass, is_plain
+from autograd_viz.diagnosis.by_hand import MOST_AGAIN, NOISE, Index, Pass, at, first, is_plain
 from autograd_viz.model import Edge, Slot, summed
 
 MOST = 3_000  # values that are looked at on the way up
-NOISE = 64  # units in the last place, of the largest term, that a sum of terms may be wrong by
-
-Index = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,22 +32,12 @@ class Origin:
     terms: tuple[tuple[Edge | None, Tensor], ...] = ()  # of a sum: what each step sent
     node: int | None = None  # of a hook: the node whose run it belongs to
     later: Edge | None = None  # of an inf: the step that made NaN of it
+    opposed: Slot | None = None  # or the value for which inf and -inf arrived
 
     @property
     def index(self) -> Index:
         """The first of its elements."""
         return first(self.part)
-
-
-def first(part: Tensor) -> Index:
-    """The first element that a mask marks; () where there is none, or one without an index."""
-    found: Index = tuple(part.nonzero()[0].tolist()) if part.numel() else ()
-    return found
-
-
-def at(tensor: Tensor, index: Index) -> float:
-    """One element as a number."""
-    return float(tensor[index].item())
 
 
 def brought(run: Pass, slot: Slot) -> list[tuple[Edge | None, Tensor]]:
@@ -209,30 +196,29 @@ def trouble(run: Pass, slot: Slot) -> Origin | None:
     if grad is None or not is_plain(grad):
         return None
     part = ~grad.isfinite()
-    later: Edge | None = None
+    after: dict[str, Any] = {}
     for _ in range(MOST):
         sent = brought(run, slot)
-        if not all(is_plain(value) for _, value in sent):
+        if not bool(part.any()) or not all(is_plain(value) for _, value in sent):
             return None
         assert grad is not None  # what is on the way up was reached
         bad = [(edge, value) for edge, value in sent if bool((~value.isfinite())[part].any())]
         if not bad:
-            made = _made_at(run, slot, part, grad, sent)
-            return Origin(**{**vars(made), "later": later})
+            return replace(_made_at(run, slot, part, grad, sent), **after)
         edge, value = bad[0]
         part = part & ~value.isfinite()
+        if bool(grad[part].isnan().any()) and not any(bool(one.isnan().any()) for _, one in bad):
+            after["opposed"] = slot
         if edge is None:
-            return Origin("start", slot, part, value, later=later)
+            return Origin("start", slot, part, value, **after)
         step = _begins(run, edge, part, value)
-        if step is None:
-            return None
-        if isinstance(step, Origin):
-            return Origin(**{**vars(step), "later": later})
+        if step is None or isinstance(step, Origin):
+            return None if step is None else replace(step, **after)
         slot, above = step
         grad = run.trace.arrived(slot)
         assert grad is not None  # it holds what is not finite
         if bool(value[part].isnan().any()) and not bool(grad[above].isnan().any()):
-            later = edge
+            after["later"] = edge
         part = above
     return None
 
@@ -252,18 +238,18 @@ def _begins(
     bad = [~grad.isfinite() for grad in arrived]
     if not any(bool(one.any()) for one in bad):
         return Origin("step", target, part, sent, edge)
+    reads = run.reads(edge, part) or bad
+    for nr, (one, read) in enumerate(zip(bad, reads, strict=True)):
+        if bool((one & read).any()):
+            return Slot(edge.source, nr), one & read
     # With finite numbers in the place of what arrives as NaN or inf: is it still so?
     mended = [grad.nan_to_num(1.0, 1.0, 1.0) for grad in arrived]
     without = run.sends(edge.source, mended)
     value = None if without is None else without[edge.input_index]
     if value is not None and not bool(value[part].isfinite().all()):
         return Origin("step", target, part & ~value.isfinite(), sent, edge)
-    reads = run.reads(edge, part) or bad
-    for nr, (one, read) in enumerate(zip(bad, reads, strict=True)):
-        if bool((one & read).any()):
-            return Slot(edge.source, nr), one & read
     nr = next(nr for nr, one in enumerate(bad) if bool(one.any()))
-    return Slot(edge.source, nr), bad[nr]
+    return Slot(edge.source, nr), bad[nr]  # as of 0 * inf, where the slope is 0
 
 
 @dataclass(frozen=True, eq=False)
