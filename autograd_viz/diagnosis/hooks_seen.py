@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +35,26 @@ class Hook:
     code: CodeType
     given: tuple[Tensor | None, ...]  # copies
     returned: tuple[Tensor | None, ...]  # or what it left in them, where it returned nothing
+    names: Mapping[str, Any]  # the globals of its module
 
     @property
     def name(self) -> str:
         """`clip`, `Clip.__call__`, or `<lambda>`."""
         return self.code.co_qualname.rpartition("<locals>.")[2]
+
+    def place(self, file: str = "") -> str:
+        """`line 3`, of another file than this one `hooks.py, line 3`, of a cell `In[2], line 3`."""
+        own, line = self.code.co_filename, f"line {self.code.co_firstlineno}"
+        cells = self.names.get("In") if "get_ipython" in self.names else None
+        text = "".join(linecache.getlines(own, dict(self.names))).rstrip()
+        numbers = [
+            number
+            for number, cell in enumerate(cells if isinstance(cells, list) else ())
+            if number and isinstance(cell, str) and cell.rstrip() == text
+        ]
+        if numbers:
+            return f"In[{numbers[-1]}], {line}"
+        return line if own == file else f"{Path(own).name}, {line}"
 
 
 @contextmanager
@@ -60,7 +76,7 @@ def watched() -> Iterator[list[Hook]]:
             current, given, held = running.pop(frame)
             found = _tensors(argument)
             returned = tuple(map(_copied, found if argument is not None else held))
-            seen.append(Hook(current, frame.f_code, given, returned))
+            seen.append(Hook(current, frame.f_code, given, returned, frame.f_globals))
 
     if sys.getprofile() is not None:
         yield seen

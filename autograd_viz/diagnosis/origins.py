@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from autograd_viz.diagnosis.by_hand import MOST_AGAIN, NOISE, Index, Pass, at, first, is_plain
+from autograd_viz.diagnosis.by_hand import MOST_AGAIN, NOISE, Index, Pass, at, first, is_plain, noise
 from autograd_viz.model import Edge, Slot, summed
 
 MOST = 3_000  # values that are looked at on the way up
@@ -310,3 +310,66 @@ def _before(run: Pass, slot: Slot) -> Iterator[Slot]:
     """All values that a value was computed from."""
     for node in _below(run, slot):
         yield from (one for one in run.inputs(node) if one is not None)
+
+
+def rounding(run: Pass, slot: Slot) -> tuple[Origin, float] | None:
+    """The first step or sum on the way whose result is no more than rounding; the terms' size.
+
+    Of a long way only the steps nearest to the value are looked at.
+    """
+    above = [node for node in _above_of(run, slot.node) if node in run.trace.step_of]
+    above = sorted(above, key=lambda node: -run.trace.step_of[node])[:MOST_AGAIN]
+    way = {*above}
+    for node in reversed(above):
+        for nr in range(len(run.walk.functions[node]._input_metadata)):
+            target = Slot(node, nr)
+            sent = brought(run, target)
+            grad = run.trace.arrived(target)
+            if grad is None or not all(is_plain(value) for _, value in (*sent, (None, grad))):
+                continue
+            sizes = [float(value.abs().max()) for _, value in sent if value.numel()]
+            if len(sizes) > 1 and _is_rounding(grad, max(sizes)):
+                part = torch.ones_like(grad, dtype=torch.bool)
+                return Origin("sum", target, part, grad, terms=tuple(sent)), max(sizes)
+        for edge in run.graph.out_edges[node]:
+            value = run.trace.sent(edge)
+            if edge.target in way and value is not None and (size := cancelled(run, edge)):
+                part = torch.ones_like(value, dtype=torch.bool)
+                target = Slot(edge.target, edge.output_nr)
+                return Origin("step", target, part, value, edge), size
+    return None
+
+
+def _above_of(run: Pass, node: int) -> set[int]:
+    found, waiting = {node}, [node]
+    while waiting and len(found) < MOST:
+        for edge in run.graph.in_edges[waiting.pop()]:
+            if edge.source not in found:
+                found.add(edge.source)
+                waiting.append(edge.source)
+    return found
+
+
+def _is_rounding(value: Tensor, size: float) -> bool:
+    """Whether numbers are no more than what is lost when terms of a size are added up."""
+    return bool(value.any()) and float(value.abs().max()) <= (
+        NOISE * torch.finfo(value.dtype).eps * size
+    )
+
+
+def cancelled(run: Pass, edge: Edge) -> float | None:
+    """The size of the terms that cancel, where what a step sends is no more than their rounding.
+
+    With other signs the same numbers do not cancel.
+    """
+    arrived = run.arrived(edge.source)
+    sent = run.trace.sent(edge)
+    if sent is None or not all(map(is_plain, (sent, *arrived))) or not bool(sent.any()):
+        return None
+    mixed = [grad * noise(grad, 0).sign() for grad in arrived]
+    other = run.sends(edge.source, mixed)
+    value = None if other is None else other[edge.input_index]
+    if value is None or not value.numel():
+        return None
+    size = float(value.abs().max())
+    return size if _is_rounding(sent, size) else None

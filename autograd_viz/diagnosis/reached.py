@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from autograd_viz import text
 from autograd_viz.diagnosis import gradient_stops
 from autograd_viz.diagnosis.cases import Case
-from autograd_viz.diagnosis.freed import freed, inputs_of
+from autograd_viz.diagnosis.freed import freed
 from autograd_viz.diagnosis.gradient_stops import largest
+from autograd_viz.diagnosis.observed import Observed
 from autograd_viz.diagnosis.reason import Reason
 from autograd_viz.model import Edge, Graph, Trace
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MOST_PASSES = 1_000  # backward calls that a gradient is taken for the sum of
+ROUNDED = 1e-3  # of what the pass began with; a gradient so small may be the rounding of a 0
 CLOSE = 1e-4  # relative; float32 sums of many passes differ by less
 
 
@@ -62,12 +64,10 @@ def _with_output(case: Case, reason: Reason) -> Reason:
         return reason
     said = f"{case.result} {'is' if case.output.numel() == 1 else 'holds'} {kind}"
     case.evidence.append(said)
-    graph = case.facts.captured[0]
-    slot = gradient_stops.troubled_value(graph)
-    if slot is not None:
-        value = ", ".join(text.summary(graph.values[slot]))
-        nothing = _of_nothing_before(case.facts.trace, slot.node)
-        said += f": {_made(case, graph, slot.node)} gives {value}{nothing}"
+    trace = case.facts.trace
+    begins = None if trace is None else _observed(case, trace).forward()
+    if begins is not None:
+        said += f": {begins}{_of_nothing_before(trace, case.facts.captured[0].root.id)}"
     return replace(reason, text=f"{said}. {reason.text}", evidence=tuple(case.evidence))
 
 
@@ -83,8 +83,13 @@ def _of_nothing_before(trace: Trace | None, node: int) -> str:
     return next(filter(None, (_of_nothing(trace, one) for one in (node, *before))), "")
 
 
-def _made(case: Case, graph: Graph, node: int) -> str:
-    return case.variable_of(node) or graph.nodes[node].name
+def _observed(case: Case, trace: Trace) -> Observed:
+    """What the pass tells about the gradient that is asked for."""
+    assert case.output is not None
+    assert case.facts.captured is not None
+    assert case.facts.slot is not None
+    _, walk, _ = case.facts.captured
+    return Observed(trace, walk, case.facts.slot, case.output, case.facts.frame, case.containing)
 
 
 def _is_nan_of_nothing(trace: Trace, node: int) -> bool:
@@ -168,78 +173,59 @@ def _none_returned(case: Case, trace: Trace) -> Reason:
 
 def _zero(case: Case, trace: Trace) -> Reason:
     assert case.node is not None
-    graph = trace.graph
-    edge = gradient_stops.first_zero(trace, case.node)
-    if edge is None:
+    told = _observed(case, trace).zero()
+    if told is None:
         return case.reason(
             "zero",
-            f"{case.grad_name} is 0 because what arrives at {case.name}, or on the way to it, "
-            "adds up to 0: contributions that are not 0 cancel.",
+            f"{case.grad_name} is 0; which step made it so is not known: not all numbers of the "
+            "pass can be read.",
+            stop=gradient_stops.first_zero(trace, case.node),
         )
-    step = graph.nodes[edge.source]
-    because = gradient_stops.made_zero(graph, edge, case.facts.saved(edge.source))
-    if nothing := _of_nothing(trace, edge.source):
-        because = f"it is {nothing.removeprefix(', ')}"
-    case.evidence.append(f"{step.name} gets a gradient and sends 0")
-    stepped = re.sub(r"Backward\d*$", "", step.name) in gradient_stops.STEPS
+    because = told.because
+    if told.stop is not None:
+        step = trace.graph.nodes[told.stop.source]
+        case.evidence.append(f"{step.name} gets a gradient and sends 0")
+        if nothing := _of_nothing(trace, told.stop.source):
+            begin, _, _ = because.partition(": ")
+            because = f"{begin}: it is {nothing.removeprefix(', ')}"
     return case.reason(
-        "not_differentiable" if stepped else "zero",
-        f"{case.grad_name} is 0 because the gradient becomes 0 at {step.name}"
-        f"{case.of(edge)}: {because}.",
-        stop=edge,
+        "not_differentiable" if told.is_step else "zero",
+        f"{case.grad_name} is 0 because {because}.",
+        stop=told.stop,
     )
 
 
 def _trouble(case: Case, trace: Trace, once: Tensor, grad: Tensor) -> Reason:
-    assert case.node is not None
-    graph = trace.graph
     kind = text.trouble(grad) or text.trouble(once)
-    begin = f"{case.grad_name} holds {kind} because"
+    begin = f"{case.grad_name} holds {kind}"
     if text.trouble(grad) and not text.trouble(once):
         return case.reason(
             "nan",
-            f"{case.grad_name} holds {kind}, but one pass from {case.result} gives "
+            f"{begin}, but one pass from {case.result} gives "
             f"{', '.join(text.summary(once))}: an earlier pass left it there. Add: "
             f"{case.name}.grad = None",
             f"{case.name}.grad = None",
         )
-    slot = gradient_stops.troubled_value(graph, case.node)
-    edge = gradient_stops.first_trouble(trace, case.node)
-    if slot is not None:
-        value = graph.values[slot]
-        made = _made(case, graph, slot.node)
-        case.evidence.append(f"{made} is {', '.join(text.summary(value))} in the forward pass")
-        inputs = inputs_of(case, slot)
-        stop = edge or next(iter(graph.in_edges[slot.node]), None)
+    assert case.output is not None
+    observed = _observed(case, trace)
+    told = observed.trouble(case.grad_name)
+    more = f" {told.remedy}" if told is not None and told.remedy else ""
+    stop = None if told is None else told.stop
+    begins = observed.forward() if text.trouble(case.output) else None
+    if begins is not None:
+        case.evidence.append(f"{begins} in the forward pass")
+        nothing = _of_nothing_before(trace, trace.graph.root.id)
         return case.reason(
             "nan",
-            f"{begin} a value of the forward pass is {text.trouble(value)} already: "
-            f"{made} gives {', '.join(text.summary(value))}{inputs}"
-            f"{_of_nothing(trace, slot.node)}. Look for the input "
-            "that makes it so before you look at gradients.",
+            f"{begin} because a value of the forward pass is not finite already: {begins}"
+            f"{nothing}. Look for the input that makes it so before you look at gradients.{more}",
             stop=stop,
         )
-    if edge is None:
-        return case.reason("nan", f"{begin} the pass from {case.result} begins with it.")
-    step = graph.nodes[edge.source]
-    sent = trace.sent(edge)
-    first = text.trouble(sent) if sent is not None else None
-    because = gradient_stops.made_trouble(graph, edge, case.facts.saved(edge.source))
-    if first == "NaN" and not largest(_arriving(trace, edge)):
-        because += "; what arrives is 0, and 0 times an infinite slope is NaN"
-    case.evidence.append(f"{step.name} gets finite numbers and sends {first}")
-    later = " A later step then made NaN of it, as 0 * inf is." if first != kind else ""
-    return case.reason(
-        "nan",
-        f"{begin} {step.name}{case.of(edge)} makes {first} of a finite gradient: {because}."
-        f"{later} Keep the forward value away from there, as with x.clamp(min=1e-12).",
-        stop=edge,
-    )
-
-
-def _arriving(trace: Trace, edge: Edge) -> Tensor:
-    arrived = trace.steps[trace.step_of[edge.source]].grad_outputs
-    return next(grad for grad in arrived if grad is not None)
+    if told is None:
+        said = f"{begin}; which step made it so is not known: not all numbers can be read."
+        return case.reason("nan", said)
+    case.evidence.append(told.because)
+    return case.reason("nan", f"{begin} because {told.because}.{more}", stop=stop)
 
 
 def _compared(case: Case, trace: Trace, once: Tensor, grad: Tensor, name: str) -> Reason:
@@ -249,6 +235,10 @@ def _compared(case: Case, trace: Trace, once: Tensor, grad: Tensor, name: str) -
     clear = f"{case.known or 'x'}.grad = None"
     if passes == 1:
         start = max(largest(each) for each in trace.starts)
+        told = _observed(case, trace).rounding() if largest(once) < ROUNDED * start else None
+        if told is not None:
+            said = f"{case.grad_name} is {shown}, which is {told.because}."
+            return case.reason("zero", said, stop=told.stop)
         if largest(once) < gradient_stops.TINY * start:
             return _vanishing(case, trace, single)
         ones = "" if trace.starts[0].numel() == 1 else " (begun with ones, as by .sum())"
@@ -283,12 +273,11 @@ def _vanishing(case: Case, trace: Trace, single: str) -> Reason:
     edge = gradient_stops.steepest(trace, case.node)
     place = ""
     if edge is not None:
-        step = trace.graph.nodes[edge.source]
-        place = f" It shrinks most at {step.name}{case.of(edge)}."
+        place = f" It shrinks most at {_observed(case, trace).shrinks(edge)}."
     return case.reason(
         "vanishing",
         f"{case.grad_name} is {single}: not 0, but so small that a step of gradient descent "
-        f"changes nothing.{place} Flat functions do this, as sigmoid and tanh far from 0.",
+        f"changes nothing.{place}",
         stop=edge,
     )
 

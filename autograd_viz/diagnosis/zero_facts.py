@@ -16,7 +16,6 @@ from autograd_viz.diagnosis.by_hand import (
     Rebuilt,
     at,
     first,
-    is_plain,
     noise,
     vjp,
 )
@@ -318,18 +317,3 @@ def terms(run: Pass, edge: Edge, index: Index) -> tuple[float, ...]:
             if value is not None and at(value, index):
                 found.append(at(value, index))
     return tuple(found)
-
-
-def is_noise(run: Pass, edge: Edge) -> float | None:
-    """The size of the terms that cancel, where what is sent is no more than their rounding."""
-    arrived = run.arrived(edge.source)
-    sent = run.trace.sent(edge)
-    if sent is None or not all(map(is_plain, (sent, *arrived))):
-        return None
-    mixed = [grad * noise(grad, 0).sign() for grad in arrived]
-    other = run.sends(edge.source, mixed)
-    value = None if other is None else other[edge.input_index]
-    if value is None:
-        return None
-    size, found = float(value.abs().max()), float(sent.abs().max())
-    return size if found <= NOISE * torch.finfo(sent.dtype).eps * size else None
