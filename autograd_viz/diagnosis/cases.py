@@ -14,7 +14,7 @@ from autograd_viz.recorded.places import Place, bound_before
 from autograd_viz.saved import SMALL
 
 if TYPE_CHECKING:
-    from autograd_viz.model import Variables
+    from autograd_viz.model import Variable, Variables
     from autograd_viz.recorded.events import Event
 
 RECORD = "Run it inside `with av.record():`, and ask again."
@@ -32,6 +32,7 @@ class Case:
         self.result = facts.name(self.output) or "the output"
         self.grad_name = f"{self.known}.grad" if self.known else "The tensor's .grad"
         self.node: int | None = facts.slot.node if facts.slot else None
+        self._containing: dict[int, Variable] | None = None
 
     def made(self, tensor: Tensor | None = None) -> Place | None:
         """The statement that made a tensor: as recorded, or else the last that bound its name."""
@@ -97,13 +98,23 @@ class Case:
 
     def variable_of(self, node: int) -> str | None:
         """The variable that a node helps to compute, as `h = relu(x)`."""
-        variables = self.variables()
-        for variable in variables.nodes if variables else ():
-            if node in variable.members:
-                if variable.name is None or variable.name == variable.expression:
-                    return f"`{variable.expression}`"
-                return f"`{variable.name} = {variable.expression}`"
-        return None
+        variable = self.containing(node)
+        if variable is None:
+            return None
+        if variable.name is None or variable.name == variable.expression:
+            return f"`{variable.expression}`"
+        return f"`{variable.name} = {variable.expression}`"
+
+    def containing(self, node: int) -> Variable | None:
+        """The same as data."""
+        if self._containing is None:
+            variables = self.variables()
+            self._containing = {
+                member: variable
+                for variable in reversed(variables.nodes if variables else ())
+                for member in variable.members
+            }
+        return self._containing.get(node)
 
     def because(self) -> str:
         """The beginning of the answer."""

@@ -119,6 +119,10 @@ def without(statement: str, cut: Cut) -> str | None:
         return mended if mended != statement and statement.count(name) == 1 else None
     if cut.how == "sample" and statement.count(".sample(") == 1:
         return statement.replace(".sample(", ".rsample(")
-    if cut.how == "create_graph" and re.fullmatch(r"[^()]*\bgrad\((?:[^()]|\([^()]*\))*\).*", statement):
-        return re.sub(r"(\bgrad\((?:[^()]|\([^()]*\))*)\)", r"\1, create_graph=True)", statement, count=1)
+    if cut.how == "create_graph" and re.fullmatch(
+        r"[^()]*\bgrad\((?:[^()]|\([^()]*\))*\).*", statement
+    ):
+        return re.sub(
+            r"(\bgrad\((?:[^()]|\([^()]*\))*)\)", r"\1, create_graph=True)", statement, count=1
+        )
     return None

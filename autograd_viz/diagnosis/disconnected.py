@@ -66,9 +66,11 @@ def _not_required(case: Case) -> Reason:
     name, made = case.name, case.made()
     place = f" ({made.quoted})" if made else ""
     said = f"{case.because()} {name} does not require grad{place}, so autograd does not follow it."
-    held = {each: case.facts.named[each] for each in made.reads if each in case.facts.named} if (
-        made
-    ) else {}
+    held = (
+        {each: case.facts.named[each] for each in made.reads if each in case.facts.named}
+        if (made)
+        else {}
+    )
     held = {each: other for each, other in held.items() if other is not case.tensor}
     if not held:
         line = _with_requires_grad(case)

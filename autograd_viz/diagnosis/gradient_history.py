@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from autograd_viz import text
 from autograd_viz.diagnosis.cases import RECORD, Case
 from autograd_viz.diagnosis.gradient_stops import largest
-from autograd_viz.diagnosis.reason import Reason
+from autograd_viz.diagnosis.reason import Cause, Reason
 from autograd_viz.model import Trace
 from autograd_viz.recorded.events import Event, LeafPass, Pass
 
@@ -69,7 +69,7 @@ def not_run(case: Case, trace: Trace, once: Tensor) -> Reason:
             f"gradients of later passes only. {known} Add: {line}",
             line,
         )
-    reached = [event for event in case.facts.history.gradient_events(case.tensor)]
+    reached = case.facts.history.gradient_events(case.tensor)
     last = reached[-1] if reached else None
     if last is not None and isinstance(last.what, Pass):
         return _passed_by(case, last, known, line)
@@ -206,7 +206,7 @@ def _as_recorded(case: Case, known: Told, grad: Tensor, single: str) -> Reason:
     if rest:
         said += f", and then changed in {case.seen(rest[-1])}"
     from_here = [each for each in known.passes if _is_of(case, each)]
-    cause = "other_passes"
+    cause: Cause = "other_passes"
     if len(from_here) == len(known.passes) > 1 and not rest:
         cause = "accumulated"
         said += f". Each call adds to .grad. Before each backward(), add: {clear}"

@@ -165,7 +165,7 @@ class History:
         """The calls that cut a tensor off from those that it was computed from."""
         found: list[Cut] = []
         for source in self._required(tensor):
-            found += [cut for cut in _Flow(self, source).cuts(self.log.serial(tensor))]
+            found += _Flow(self, source).cuts(self.log.serial(tensor))
         return list({id(cut.event): cut for cut in found}.values())
 
     def _required(self, tensor: Tensor) -> list[int]:
