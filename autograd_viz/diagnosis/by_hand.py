@@ -1,8 +1,7 @@
-"""One gradient function called by hand: what it sends for other upstream gradients, and what for."""
+"""One gradient function called by hand, with other upstream gradients and other inputs."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from autograd_viz.diagnosis.gradient_stops import operation
 from autograd_viz.model import Edge, Graph, Slot, Trace
 from autograd_viz.names import is_tensor
 from autograd_viz.saved import HOOKED, Saved, saved_by
@@ -18,6 +18,7 @@ from autograd_viz.text import has_numbers
 from autograd_viz.walk import Walk
 
 MOST_NODES = 2_000  # of larger graphs what the operations saved is not read
+MOST_NUMBERS = 2**22  # elements; operations on more are not computed again
 MOST_AGAIN = 60  # values that are computed again; of a deeper way back they count as not known
 NOISE = 64  # units in the last place, of the largest term, that a sum of terms may be wrong by
 Index = tuple[int, ...]
@@ -67,9 +68,7 @@ class Pass:
         """
         if self.graph.nodes[node].name == "BackwardHookFunctionBackward":
             return tuple(upstream)  # which a module's hooks hang on; it does nothing itself
-        if node in self.walk.customs or any(
-            value is HOOKED for value in self.saved(node).values()
-        ):
+        if node in self.walk.customs or any(value is HOOKED for value in self.saved(node).values()):
             return None
         try:
             with torch.set_grad_enabled(keep):
@@ -144,7 +143,7 @@ class Pass:
             if Slot(place, 0) not in self.graph.changed and is_plain(leaf):
                 yield Slot(place, 0), leaf
 
-    def slot_of(self, value: object) -> Slot | None:
+    def slot_of(self, value: Any) -> Slot | None:
         """Which value of the graph a saved tensor is; a saved result knows its function."""
         if not is_tensor(value) or not value.requires_grad or not is_plain(value):
             return None
@@ -171,6 +170,8 @@ class Pass:
         upstream = self.random(node)
         sent = self.sends(node, upstream)
         if sent is None or len(upstream) != 1:
+            return None
+        if any(value is not None and value.numel() > MOST_NUMBERS for value in given):
             return None
         for call, inputs in _candidates(operation(self.graph.nodes[node].name), saved, given):
             if all(
@@ -243,7 +244,7 @@ def _bound(
 ) -> tuple[Rebuilt, list[Tensor | None]] | None:
     """A function with its options as they were saved, and the tensors that it is to be given."""
     arguments = function._schema.arguments
-    if any(each.is_out for each in arguments):
+    if function._schema.is_mutable or torch.Tag.nondeterministic_seeded in function.tags:
         return None
     values: dict[str, Any] = {}
     tensors = [each.name for each in arguments if str(each.type) in ("Tensor", "Optional[Tensor]")]
@@ -297,12 +298,6 @@ def _whole(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_whole(one) for one in value]
     return value - 2**64 if isinstance(value, int) and value >= 2**63 else value
-
-
-def operation(name: str) -> str:
-    """`relu` for ReluBackward0."""
-    short = re.sub(r"Backward\d*$", "", name)
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", short).lower()
 
 
 def noise(like: Tensor, seed: int) -> Tensor:

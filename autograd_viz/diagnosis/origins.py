@@ -9,7 +9,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from autograd_viz.diagnosis.by_hand import MOST_AGAIN, NOISE, Index, Pass, at, first, is_plain, noise
+from autograd_viz.diagnosis.by_hand import (
+    MOST_AGAIN,
+    NOISE,
+    Index,
+    Pass,
+    at,
+    first,
+    is_plain,
+    noise,
+)
 from autograd_viz.model import Edge, Slot, summed
 
 MOST = 3_000  # values that are looked at on the way up
@@ -102,7 +111,7 @@ def _ran(origin: Origin) -> int:
 def _made_at(
     run: Pass, slot: Slot, part: Tensor, grad: Tensor, sent: Sequence[tuple[Edge | None, Tensor]]
 ) -> Origin:
-    """What arrived for a value is not what its gradient is: it adds up to that, or a hook did it."""
+    """What arrived for a value adds up to what its gradient is, or else a hook changed it."""
     total = summed([value for _, value in sent])
     if _equal(total[part], grad[part]):
         return Origin("sum", slot, part, grad, terms=tuple(sent))
@@ -143,11 +152,11 @@ def _above(
     if not bool(rest.any()):
         return True
     reads = run.reads(edge, rest)
-    if reads is None or any(
-        bool(grad[read].any()) for grad, read in zip(arrived, reads, strict=True)
+    if (
+        reads is None
+        or _any_of(arrived, reads)
+        or (not bool(flat.any()) and _is_lost(run, edge, arrived))
     ):
-        found.append(Origin("step", target, rest, sent, edge))
-    elif not bool(flat.any()) and _is_lost(run, edge, arrived):
         found.append(Origin("step", target, rest, sent, edge))
     else:
         for nr, read in enumerate(reads):
@@ -157,9 +166,7 @@ def _above(
     return True
 
 
-def _flat(
-    run: Pass, edge: Edge, part: Tensor, arrived: Sequence[Tensor]
-) -> tuple[Tensor, Tensor]:
+def _flat(run: Pass, edge: Edge, part: Tensor, arrived: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """The elements that get 0 whatever arrives, where something does; and the others."""
     sent = run.sends(edge.source, run.random(edge.source))
     value = None if sent is None else sent[edge.input_index]
@@ -173,7 +180,7 @@ def _flat(
 
 
 def _is_lost(run: Pass, edge: Edge, arrived: Sequence[Tensor]) -> bool:
-    """Whether what arrives goes on to no input of the operation at all, as where it is saturated."""
+    """Whether what arrives goes on to no input of the operation, as where it is saturated."""
     heard = [torch.zeros_like(grad, dtype=torch.bool) for grad in arrived]
     for other in run.graph.out_edges[edge.source]:
         whole = torch.ones(run.shape(Slot(other.target, other.output_nr)), dtype=torch.bool)
@@ -181,7 +188,12 @@ def _is_lost(run: Pass, edge: Edge, arrived: Sequence[Tensor]) -> bool:
         if reads is None:
             return False
         heard = [one | read for one, read in zip(heard, reads, strict=True)]
-    return not any(bool(grad[one].any()) for grad, one in zip(arrived, heard, strict=True))
+    return not _any_of(arrived, heard)
+
+
+def _any_of(grads: Sequence[Tensor], parts: Sequence[Tensor]) -> bool:
+    """Whether one of the marked elements is not 0."""
+    return any(bool(grad[part].any()) for grad, part in zip(grads, parts, strict=True))
 
 
 def _is_noise(value: Tensor, arrived: Sequence[Tensor]) -> bool:
@@ -283,8 +295,7 @@ def beginning(run: Pass, end: Slot, output: Tensor | None = None) -> Beginning |
     last = [
         slot
         for slot in bad
-        if slot.node in below
-        and not any(other in bad for other in _before(run, slot))
+        if slot.node in below and not any(other in bad for other in _before(run, slot))
     ]
     if not last:
         return None

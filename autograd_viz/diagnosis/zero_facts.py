@@ -56,6 +56,7 @@ class How:
     dims: tuple[int, ...] = ()
     upstream: float = 0.0  # what arrives along these dimensions
     terms: tuple[float, ...] = ()
+    tensor: Tensor | None = None  # the factor or the mask, where it needs no gradient
 
 
 def how(run: Pass, origin: Origin) -> How:
@@ -103,9 +104,7 @@ def _factor(run: Pass, origin: Origin, upstream: Sequence[Tensor]) -> How | None
     if found is None or len(upstream) != 1:
         return None
     call, inputs = found
-    for place, (slot, other) in enumerate(
-        zip(run.inputs(edge.source), inputs, strict=True)
-    ):
+    for place, (slot, other) in enumerate(zip(run.inputs(edge.source), inputs, strict=True)):
         if place == edge.input_index or other is None or not bool((other == 0).any()):
             continue
         once, twice = (
@@ -116,7 +115,7 @@ def _factor(run: Pass, origin: Origin, upstream: Sequence[Tensor]) -> How | None
             continue
         part = origin.part & (once != 0)
         if bool(part.any()) and torch.allclose(twice[part], 2 * once[part], rtol=1e-4):
-            return How("factor", (), slot=slot)
+            return How("factor", (), slot=slot, tensor=other)
     return None
 
 
@@ -148,7 +147,7 @@ def _masked(run: Pass, origin: Origin) -> How | None:
             except RuntimeError:  # of another shape
                 continue
             if bool(chosen.all()) or not bool(chosen.any()):
-                return How("masked", (), mask=(name, bool(chosen.all())))
+                return How("masked", (), mask=(name, bool(chosen.all())), tensor=value)
     return None
 
 
@@ -296,7 +295,7 @@ def invariant(run: Pass, edge: Edge) -> tuple[int, ...] | None:
 
 def _dimensions(count: int) -> Iterator[tuple[int, ...]]:
     """Sets of dimensions over which operations normalise: one, the last ones, all but one."""
-    sets = [(dim,) for dim in reversed(range(count))]
+    sets: list[tuple[int, ...]] = [(dim,) for dim in reversed(range(count))]
     sets += [tuple(range(begin, count)) for begin in reversed(range(count))]
     sets += [tuple(dim for dim in range(count) if dim != one) for one in range(count)]
     yield from (each for each in dict.fromkeys(sets) if each)
