@@ -146,16 +146,22 @@ def _above(
         hooked = Origin("hook", target, part, sent, edge, before=value, node=edge.source)
         found.append(hooked)
         return True
-    flat, rest = _flat(run, edge, part, arrived)
-    if bool(flat.any()) or not part.numel():
+    flat = _flat(run, edge, part)
+    single = arrived[0].shape == part.shape and len(arrived) == 1  # as of relu, element by element
+    heard = flat & (arrived[0] != 0) if single else flat
+    is_flat = bool(heard.any())
+    if is_flat or not part.numel():
         found.append(Origin("step", target, flat, sent, edge))
+    rest = part & ~flat if is_flat else part
     if not bool(rest.any()):
         return True
     reads = run.reads(edge, rest)
+    if reads is not None and single:  # where it is flat, but nothing arrives: look above
+        reads = [reads[0] | (flat & rest)]
     if (
         reads is None
         or _any_of(arrived, reads)
-        or (not bool(flat.any()) and _is_lost(run, edge, arrived))
+        or (not is_flat and _is_lost(run, edge, arrived))
     ):
         found.append(Origin("step", target, rest, sent, edge))
     else:
@@ -166,17 +172,11 @@ def _above(
     return True
 
 
-def _flat(run: Pass, edge: Edge, part: Tensor, arrived: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """The elements that get 0 whatever arrives, where something does; and the others."""
+def _flat(run: Pass, edge: Edge, part: Tensor) -> Tensor:
+    """The elements that get 0 whatever arrives."""
     sent = run.sends(edge.source, run.random(edge.source))
     value = None if sent is None else sent[edge.input_index]
-    if value is None:
-        return torch.zeros_like(part), part
-    flat = part & (value == 0)
-    if len(arrived) == 1 and arrived[0].shape == part.shape:  # where nothing arrives, look above
-        flat &= arrived[0] != 0
-        return flat, part & ~flat
-    return flat, part & ~flat
+    return torch.zeros_like(part) if value is None else part & (value == 0)
 
 
 def _is_lost(run: Pass, edge: Edge, arrived: Sequence[Tensor]) -> bool:
