@@ -160,13 +160,21 @@ class Pass:
             for target, nr in self.walk.nexts[node]
         ]
 
-    def rebuilt(self, node: int) -> tuple[Rebuilt, list[Tensor | None]] | None:
+    def rebuilt(
+        self, node: int, filled: bool = False
+    ) -> tuple[Rebuilt, list[Tensor | None]] | None:
         """The operation itself, found by its name and by what it saved, and the inputs it had.
 
         It is taken only where its own derivative is what the node sends, for any upstream gradient.
+        With `filled`, any numbers stand for an input that is not known; they have no share in this.
         """
         slots, saved = self.inputs(node), self.saved(node)
         given = [None if slot is None else self.value(slot) for slot in slots]
+        if filled:
+            given = [
+                torch.ones(self.shape(slot)) if one is None and slot is not None else one
+                for one, slot in zip(given, slots, strict=True)
+            ]
         upstream = self.random(node)
         sent = self.sends(node, upstream)
         if sent is None or len(upstream) != 1:
@@ -303,8 +311,12 @@ def _whole(value: Any) -> Any:
 def noise(like: Tensor, seed: int) -> Tensor:
     """Numbers without a pattern, in the shape and type of a tensor; never 0."""
     generator = torch.Generator().manual_seed(seed)
-    found = torch.randn(like.shape, generator=generator, dtype=torch.float64)
-    return (found + found.sign() * 0.1).to(like.device, like.dtype)
+    few = torch.randn(min(like.numel(), 9_973), generator=generator, dtype=torch.float64)
+    few += few.sign() * 0.1
+    if like.numel() == len(few):
+        return few.to(like.device, like.dtype).reshape(like.shape)
+    many = few.to(like.device, like.dtype).repeat(like.numel() // len(few) + 1)  # that is prime
+    return many[: like.numel()].reshape(like.shape)
 
 
 def is_plain(tensor: Tensor) -> bool:
@@ -319,8 +331,10 @@ def is_plain(tensor: Tensor) -> bool:
 
 def first(part: Tensor) -> Index:
     """The first element that a mask marks; () where there is none, or one without an index."""
-    found: Index = tuple(part.nonzero()[0].tolist()) if part.numel() else ()
-    return found
+    if not part.numel():
+        return ()
+    place = part.flatten().to(torch.uint8).argmax()
+    return tuple(int(one) for one in torch.unravel_index(place, part.shape))
 
 
 def at(tensor: Tensor, index: Index) -> float:

@@ -14,7 +14,6 @@ from autograd_viz.diagnosis import origins, trouble_words
 from autograd_viz.diagnosis.by_hand import Pass
 from autograd_viz.diagnosis.hooks_seen import Hook, watched
 from autograd_viz.diagnosis.remedies import Asked, tried
-from autograd_viz.diagnosis.zero_facts import how
 from autograd_viz.model import Edge, Slot, Trace, Variable
 from autograd_viz.recording import recorded_pass
 
@@ -87,7 +86,7 @@ class Observed:
         if not found:
             return None
         stop = next((one.edge for one in found if one.by == "step"), None)
-        kinds = {one.by if one.by != "step" else how(self._run, one).kind for one in found}
+        kinds = {one.by if one.by != "step" else self._words.how(one).kind for one in found}
         return Told(words.zero(self._words, found), stop, is_step=kinds == {"step"})
 
     @_quietly

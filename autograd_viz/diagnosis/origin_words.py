@@ -107,6 +107,16 @@ class Words:
             return None
         return self._owner(below, where) or (below, where)
 
+    def how(self, origin: Origin) -> How:
+        """How a step makes zeros; computed once."""
+        if origin not in self._hows:
+            self._hows[origin] = how(self.run, origin)
+        return self._hows[origin]
+
+    @cached_property
+    def _hows(self) -> dict[Origin, How]:
+        return {}
+
     @cached_property
     def seen(self) -> Sequence[Hook]:
         """The hooks that run in a pass."""
@@ -176,7 +186,7 @@ def listed(items: Sequence[str]) -> str:
 def made_zero(words: Words, origin: Origin, found: How | None = None) -> str:
     """How a step makes zeros of what arrives."""
     assert origin.edge is not None
-    found = found or how(words.run, origin)
+    found = found or words.how(origin)
     node = origin.edge.source
     name, mine = words.operation(node), words.element(origin.slot, found.index)
     here = _is(found.value)
@@ -249,6 +259,11 @@ def _slope_words(words: Words, origin: Origin, found: How, name: str, mine: str,
         case "cancel":
             terms = listed([text.number(term) for term in found.terms])
             return "terms that are not 0 cancel" + (f": {terms}, for {mine}" if terms else "")
+        case "underflow":
+            return (
+                f"what arrives is {text.number(found.upstream)} at most, and its products are "
+                f"below the least number of {str(origin.became.dtype).removeprefix('torch.')}"
+            )
         case "zero":
             return f"whatever arrives, it sends 0 for {mine}{here}"
         case _ if node.custom:
@@ -310,7 +325,7 @@ def rounding(words: Words, origin: Origin, size: float) -> str:
     )
     said = f"the rounding of a 0: {where} terms of the size of {text.number(size)} cancel"
     if origin.edge is not None:
-        found = how(words.run, origin)
+        found = words.how(origin)
         if found.kind == "invariant":
             said += f", since {made_zero(words, origin, found)}"
     return said

@@ -89,7 +89,7 @@ def zeros(run: Pass, slot: Slot, part: Tensor | None = None) -> tuple[Origin, ..
             return None
         grad = run.trace.arrived(slot)
         assert grad is not None  # what is on the way up was reached
-        if any(bool((value[part] != 0).any()) for _, value in sent):
+        if any(bool(((value != 0) & part).any()) for _, value in sent):
             found.append(_made_at(run, slot, part, grad, sent))
             continue
         for edge, value in sent:
@@ -142,7 +142,7 @@ def _above(
     target = Slot(edge.target, edge.output_nr)
     without = run.sends(edge.source, arrived)
     value = None if without is None else without[edge.input_index]
-    if value is not None and bool((value[part] != 0).any()) and not _is_noise(value, arrived):
+    if value is not None and bool(((value != 0) & part).any()) and not _is_noise(value, arrived):
         hooked = Origin("hook", target, part, sent, edge, before=value, node=edge.source)
         found.append(hooked)
         return True
@@ -158,11 +158,7 @@ def _above(
     reads = run.reads(edge, rest)
     if reads is not None and single:  # where it is flat, but nothing arrives: look above
         reads = [reads[0] | (flat & rest)]
-    if (
-        reads is None
-        or _any_of(arrived, reads)
-        or (not is_flat and _is_lost(run, edge, arrived))
-    ):
+    if reads is None or any_of(arrived, reads) or (not is_flat and _is_lost(run, edge, arrived)):
         found.append(Origin("step", target, rest, sent, edge))
     else:
         for nr, read in enumerate(reads):
@@ -188,12 +184,12 @@ def _is_lost(run: Pass, edge: Edge, arrived: Sequence[Tensor]) -> bool:
         if reads is None:
             return False
         heard = [one | read for one, read in zip(heard, reads, strict=True)]
-    return not _any_of(arrived, heard)
+    return not any_of(arrived, heard)
 
 
-def _any_of(grads: Sequence[Tensor], parts: Sequence[Tensor]) -> bool:
+def any_of(grads: Sequence[Tensor], parts: Sequence[Tensor]) -> bool:
     """Whether one of the marked elements is not 0."""
-    return any(bool(grad[part].any()) for grad, part in zip(grads, parts, strict=True))
+    return any(bool(((grad != 0) & part).any()) for grad, part in zip(grads, parts, strict=True))
 
 
 def _is_noise(value: Tensor, arrived: Sequence[Tensor]) -> bool:
@@ -245,7 +241,7 @@ def _begins(
     target = Slot(edge.target, edge.output_nr)
     without = run.sends(edge.source, arrived)
     value = None if without is None else without[edge.input_index]
-    if value is not None and bool(value[part].isfinite().all()):
+    if value is not None and not bool((~value.isfinite() & part).any()):
         return Origin("hook", target, part, sent, edge, before=value, node=edge.source)
     bad = [~grad.isfinite() for grad in arrived]
     if not any(bool(one.any()) for one in bad):
@@ -258,7 +254,7 @@ def _begins(
     mended = [grad.nan_to_num(1.0, 1.0, 1.0) for grad in arrived]
     without = run.sends(edge.source, mended)
     value = None if without is None else without[edge.input_index]
-    if value is not None and not bool(value[part].isfinite().all()):
+    if value is not None and bool((~value.isfinite() & part).any()):
         return Origin("step", target, part & ~value.isfinite(), sent, edge)
     nr = next(nr for nr, one in enumerate(bad) if bool(one.any()))
     return Slot(edge.source, nr), bad[nr]  # as of 0 * inf, where the slope is 0

@@ -22,6 +22,10 @@ def trouble(words: Words, origin: Origin) -> tuple[str, Factors | None]:
     assert origin.edge is not None
     found = factors(words.run, origin)
     step = words.step(origin.edge.source)
+    if words.run.graph.nodes[origin.edge.source].custom:
+        mine = words.element(origin.slot, origin.index)
+        said = f"the backward() of your Function, {step}, sends {_kind(origin)} for {mine}"
+        return said + _then(words, origin), None
     said = f"{step} makes {_kind(origin)} of a finite gradient: {_product(words, origin, found)}"
     if found.behind is not None:
         said += f". The 0 is there because {zero_of(words, found.behind)}"

@@ -109,8 +109,10 @@ def test_the_hook_of_a_tensor_that_is_gone():
     h = torch.relu(h)
     loss = h.sum()
     loss.backward(retain_graph=True)
-    said = f"a hook made [0, 0] of [1, 1], the gradient of what mul gives: made_zero (line {line_of(made_zero)})."
-    assert av.why(w, loss).text == f"w.grad is 0 because {said}"
+    assert av.why(w, loss).text == (
+        "w.grad is 0 because a hook made [0, 0] of [1, 1], the gradient of what mul gives: "
+        f"made_zero (line {line_of(made_zero)})."
+    )
 
 
 def test_the_hook_of_a_module():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
@@ -18,7 +19,7 @@ from autograd_viz.diagnosis.by_hand import Pass
 from autograd_viz.model import Slot
 from tests.examples import examples
 
-SAFE = {
+SAFE: dict[str, Callable[[Tensor], Tensor]] = {
     "sin": torch.sin,
     "tanh": torch.tanh,
     "exp": lambda h: torch.exp(-h.abs() / 4),
@@ -29,7 +30,9 @@ SAFE = {
     "softplus": F.softplus,
     "mean": lambda h: h + h.mean(),
 }
-DEAD = {  # what is computed first, and the operation that sends zeros on
+DEAD: dict[
+    str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
+] = {  # what is computed first, and the operation that sends zeros on
     "relu": (lambda h: h - 100, torch.relu),
     "clamp": (torch.sin, lambda h: h.clamp(min=100)),
     "round": (torch.sin, torch.round),

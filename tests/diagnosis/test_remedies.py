@@ -1,4 +1,4 @@
-"""Changes of a program that `why` tries: what it says they give is what the changed program gives."""
+"""What a tried change is said to give is what the changed program gives."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def test_a_guarded_input_gives_what_the_changed_program_gives(name, value, choic
     x.grad = None
     total(torch.where(mask, x, torch.ones(3)) * 1.0).backward()
     after = x.grad
+    assert after is not None
     if before.isfinite().all():  # as of a power that is flat there
         return
     assert reason.cause == "nan"
