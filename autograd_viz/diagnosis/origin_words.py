@@ -84,6 +84,8 @@ class Words:
         if owner is not None and owner[0] != slot:
             return self.element(*owner)
         given = f"what {self.operation(slot.node)} gives"
+        if self.run.graph.nodes[slot.node].kind == "accumulate":
+            given = "a leaf without a name"
         return f"element {place(index)} of {given}" if index else given
 
     def _owner(self, slot: Slot, index: Index) -> tuple[Slot, Index] | None:
@@ -266,10 +268,10 @@ def _slope_words(words: Words, origin: Origin, found: How, name: str, mine: str,
             )
         case "zero":
             return f"whatever arrives, it sends 0 for {mine}{here}"
-        case _ if node.custom:
+        case _ if node.custom and not bool(origin.became.any()):
             return "the backward() of your Function returns 0 for a gradient that is not 0"
         case _:
-            return "a gradient that is not 0 arrives, and 0 is sent; how is not known"
+            return f"a gradient that is not 0 arrives, and 0 is sent for {mine}; how is not known"
 
 
 def _single(words: Words, origin: Origin) -> str:

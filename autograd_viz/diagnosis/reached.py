@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MOST_PASSES = 1_000  # backward calls that a gradient is taken for the sum of
-ROUNDED = 1e-3  # of what the pass began with; a gradient so small may be the rounding of a 0
+ROUNDED = 1e-5  # of what the pass began with; a gradient so small may be the rounding of a 0
 CLOSE = 1e-4  # relative; float32 sums of many passes differ by less
 
 
