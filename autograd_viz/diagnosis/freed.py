@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from autograd_viz import text
 from autograd_viz.diagnosis.cases import Case
 from autograd_viz.diagnosis.gradient_stops import STEPS, largest, on_the_way, operation
 from autograd_viz.model import Edge, Graph, Slot
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # At which results the slope is 0, and what is said of it.
 _FLAT: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
