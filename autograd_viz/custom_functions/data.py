@@ -1,0 +1,107 @@
+"""A checked Function as data: each derivative by the rule and by the nudge, and what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from autograd_viz.model import Shown
+
+if TYPE_CHECKING:
+    from autograd_viz.picture import Drawing, Style
+
+Kind = Literal[
+    "arriving changed",
+    "constant factor",
+    "count",
+    "differs",
+    "input changed",
+    "kept outside",
+    "kink",
+    "layout",
+    "needs no gradient",
+    "none",
+    "not compared",
+    "not linear",
+    "not repeatable",
+    "not twice",
+    "other order",
+    "raises",
+    "saved changed",
+    "second derivative",
+    "shape",
+    "type",
+    "view",
+]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One element of the Jacobian, twice: how far an element of an output moves with one input's."""
+
+    output: str  # as in `out[0]`
+    input: str  # as in `x[2]`
+    rule: float | None  # by the Function's own backward; None: it gave no gradient
+    nudge: float  # by central differences
+    agrees: bool | None  # None: there is no derivative to compare with
+    slopes: tuple[float, float] | None = None  # on the left and on the right, where they differ
+
+    @property
+    def name(self) -> str:
+        """The derivative, as in `∂out[0]/∂x[2]`."""
+        return f"∂{self.output}/∂{self.input}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was seen of a Function, in a sentence, and what to write instead."""
+
+    kind: Kind
+    text: str
+    line: str | None = None  # to type
+    wrong: bool = True  # False: it gives no wrong number here, but should be known
+
+    def __str__(self) -> str:
+        return self.text if self.line is None else f"{self.text} Write: {self.line}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """An input or an output, with its value in words."""
+
+    name: str
+    value: str
+    checked: bool = True  # False: it takes part, and has no gradient
+
+
+@dataclass(frozen=True, repr=False)
+class FunctionCheck(Shown):
+    """A Function's rule beside the nudge; made by `check_function`.
+
+    It is true if all that could be compared agrees and nothing that was found is wrong.
+    """
+
+    name: str
+    inputs: tuple[Part, ...]
+    outputs: tuple[Part, ...]
+    rows: tuple[Row, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]  # in which precision, how many elements, with which gradient arriving
+
+    def __bool__(self) -> bool:
+        return not any(finding.wrong for finding in self.findings)
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(dict.fromkeys(each.kind for each in self.findings if each.wrong))
+        return f"<FunctionCheck of {self.name}: {kinds or 'right'}>"
+
+    def __str__(self) -> str:
+        from autograd_viz.custom_functions import view
+
+        return view.words(self)
+
+    def drawn(self, style: Style, **options: Any) -> Drawing:
+        """Draw it, as `autograd_viz.show.picture` asks for."""
+        from autograd_viz.custom_functions import view
+
+        return view.drawing(self, style=style, **options)
