@@ -98,20 +98,26 @@ def _compared(
     run: Run, place: Place, output: Place, at: int, rule: float | None, column: Nudged
 ) -> Compared:
     nudge, error = column.slope[at].item(), column.error[at].item()
-    names = run.output_name(output), run.input_name(place)
+    if abs(nudge) <= error:
+        nudge = 0.0  # it is not told from 0
     said = 0.0 if rule is None else rule  # no gradient is right where nothing moves
     settled = column.settled(at)
+
+    def compared(agrees: bool | None, seen: Sides | None = None) -> Compared:
+        slopes = (seen.left, seen.right) if seen and seen.kind == "kink" else None
+        names = run.output_name(output), run.input_name(place)
+        row = Row(*names, rule, nudge, agrees, slopes, run.moved[place.part])
+        return Compared(row, place, output, seen)
+
     close = abs(said - nudge) <= tolerance(run.eps) * max(abs(said), abs(nudge)) + error
     if settled and close:
-        return Compared(Row(*names, rule, nudge, True), place, output)
+        return compared(True)
     seen = sides(run, place, at, run.at)
     if seen.kind == "kink":
         slack = run.eps**0.2 * max(abs(seen.left), abs(seen.right))
-        between = min(seen.left, seen.right) - slack <= said <= max(seen.left, seen.right) + slack
-        slopes = (seen.left, seen.right)
-        return Compared(Row(*names, rule, nudge, between, slopes), place, output, seen)
-    agrees = False if seen.kind == "smooth" and settled else None
-    return Compared(Row(*names, rule, nudge, agrees), place, output, seen)
+        least, most = sorted((seen.left, seen.right))
+        return compared(least - slack <= said <= most + slack, seen)
+    return compared(False if seen.kind == "smooth" and settled else None, seen)
 
 
 def _spread(count: int, most: int) -> Sequence[int]:

@@ -45,6 +45,7 @@ class Row:
     nudge: float  # by central differences
     agrees: bool | None  # None: there is no derivative to compare with
     slopes: tuple[float, float] | None = None  # on the left and on the right, where they differ
+    part: int = 0  # position of the input in FunctionCheck.inputs
 
     @property
     def name(self) -> str:

@@ -100,29 +100,29 @@ class Run:
         with random_numbers_kept(), torch.enable_grad():
             return leaves, arguments, self.watched.call(*arguments)
 
-    def again(self, values: Sequence[Any]) -> list[Tensor]:
-        """The outputs at other values of the inputs, in the order of `outputs`."""
-        _, _, returned = self.forward(values)
+    def again(self, values: Sequence[Any]) -> tuple[list[Tensor], list[Tensor]]:
+        """The leaves, and the outputs at other values of the inputs, in the order of `outputs`."""
+        leaves, _, returned = self.forward(values)
         every = returned if isinstance(returned, tuple | list) else (returned,)
-        return [each for each in every if is_tensor(each) and each.requires_grad]
+        return leaves, [each for each in every if is_tensor(each) and each.requires_grad]
 
     def at(self, values: Sequence[Any]) -> Tensor:
         """All numbers of all outputs in a row, in float64, at other values of the inputs."""
-        rows = [reals(each.detach()).double().reshape(-1) for each in self.again(values)]
+        rows = [reals(each.detach()).double().reshape(-1) for each in self.again(values)[1]]
         return torch.cat(rows) if rows else torch.zeros(0, dtype=torch.float64)
 
-    def back(self, starts: Sequence[Tensor | None], create_graph: bool = False) -> Pass:
+    def back(self, starts: Sequence[Tensor | None]) -> Pass:
         """The backward pass from gradients of the outputs; None for one that is not used."""
         used = [place for place, start in enumerate(starts) if start is not None]
         try:
-            found = torch.autograd.grad(
-                [self.outputs[place] for place in used],
-                self.leaves,
-                [starts[place] for place in used],
-                retain_graph=True,
-                create_graph=create_graph,
-                allow_unused=True,
-            )
+            with random_numbers_kept():
+                found = torch.autograd.grad(
+                    [self.outputs[place] for place in used],
+                    self.leaves,
+                    [starts[place] for place in used],
+                    retain_graph=True,
+                    allow_unused=True,
+                )
         except Exception as error:
             return Pass(error=error)
         return Pass(tuple(found))

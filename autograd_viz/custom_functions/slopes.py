@@ -58,8 +58,8 @@ def nudged(run: Run, place: Place, numbers: Callable[..., Tensor]) -> Nudged:
         wide, _ = _central(run, place, step, numbers)
         narrow, largest = _central(run, place, step / 2, numbers)
         rounding = _NOISE * run.eps * largest / step
-        value, off = narrow + (narrow - wide) / 3, (narrow - wide).abs() / 3
-        off = torch.where(off.isfinite(), off, torch.inf) + rounding
+        value, off = narrow + (narrow - wide) / 3, (narrow - wide).abs() / 3 + rounding
+        off = torch.where(off.isfinite(), off, torch.inf)
         if not number:
             slope, error, noise = value, off, rounding
         better = off < error

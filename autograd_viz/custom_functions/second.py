@@ -1,0 +1,149 @@
+"""The second derivative: autograd through the rule itself, beside nudges of the rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autograd_viz.custom_functions.comparing import Nudges, one_hot
+from autograd_viz.custom_functions.data import Finding
+from autograd_viz.custom_functions.habits import said
+from autograd_viz.custom_functions.runs import Place, Run, reals
+from autograd_viz.custom_functions.slopes import nudged, sides, tolerance
+from autograd_viz.text import number
+
+MOST = 12  # elements that are moved
+_ONCE = (
+    "@once_differentiable above def backward, below @staticmethod "
+    "(from torch.autograd.function import once_differentiable)"
+)
+
+
+def of_second(run: Run, known: Nudges, starts: Sequence[Tensor | None]) -> Iterator[Finding]:
+    """Whether the rule can be differentiated again, and rightly.
+
+    All of the rule's gradients are weighted and summed, and that number is differentiated.
+    """
+    weights = [_weights(leaf) for leaf in run.leaves]
+    variable = [None if start is None else start.clone().requires_grad_() for start in starts]
+    try:
+        summed = _summed(run, run.given, variable, weights, create_graph=True)
+        by_rule = _differentiated(summed[0], [*summed[1], *(each for each in variable if each is not None)])
+    except Exception as error:
+        if "once_differentiable" in str(error):
+            text = "backward is marked as @once_differentiable: second derivatives are refused."
+            yield Finding("not twice", text, wrong=False)
+        else:
+            text = f"A second derivative cannot be computed: {said(error)}"
+            yield Finding("not twice", text, wrong=False)
+        return
+    found = _of_inputs(run, known, starts, weights, by_rule) or _of_arriving(
+        run, known, weights, by_rule[len(run.leaves) :]
+    )
+    if found is None:
+        return
+    name, rule, nudge = found
+    inner = any(each == "" for context in run.watched.contexts for each in context.saved)
+    why = (
+        " What forward saved is neither an input nor an output, so autograd does not know how it "
+        "was made." if inner else ""
+    )  # fmt: skip
+    yield Finding(
+        "second derivative",
+        f"The second derivative is wrong: by {name}, autograd through backward gives "
+        f"{number(rule)}, and a nudge {number(nudge)}.{why} Let backward compute with saved inputs "
+        "and torch alone, without .data, .detach(), .item() or NumPy; or let PyTorch refuse second "
+        "derivatives.",
+        _ONCE,
+    )
+
+
+def _summed(
+    run: Run,
+    values: Sequence[Any],
+    starts: Sequence[Tensor | None],
+    weights: Sequence[Tensor],
+    create_graph: bool = False,
+) -> tuple[Tensor, list[Tensor]]:
+    """The rule's gradients at these values, weighted and summed, and the leaves."""
+    leaves, outputs = run.again(values)
+    gradients = torch.autograd.grad(
+        outputs, leaves, list(starts), create_graph=create_graph, allow_unused=True
+    )
+    terms = [
+        (weight * reals(gradient)).sum()
+        for weight, gradient in zip(weights, gradients, strict=True)
+        if gradient is not None
+    ]
+    whole = torch.stack(terms).sum() if terms else torch.zeros(())
+    return whole, leaves
+
+
+def _differentiated(whole: Tensor, by: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    if not whole.requires_grad:
+        return tuple(torch.zeros_like(each) for each in by)
+    found = torch.autograd.grad(whole, list(by), allow_unused=True)
+    return tuple(
+        torch.zeros_like(tensor) if each is None else each
+        for tensor, each in zip(by, found, strict=True)
+    )
+
+
+def _of_inputs(
+    run: Run,
+    known: Nudges,
+    starts: Sequence[Tensor | None],
+    weights: Sequence[Tensor],
+    by_rule: Sequence[Tensor],
+) -> tuple[str, float, float] | None:
+    """The first element of an input whose second derivative differs: by the rule, by the nudge."""
+
+    def rule(values: Sequence[Any]) -> Tensor:
+        return _summed(run, values, starts, weights)[0].detach().double().reshape(1)
+
+    for place in _some(known.moved):
+        column = nudged(run, place, rule)
+        given, nudge = _at(by_rule[place.part], place), column.slope.item()
+        close = tolerance(run.eps) * max(abs(given), abs(nudge)) + column.error.item()
+        if column.settled(0) and abs(given - nudge) > close:
+            if sides(run, place, 0, rule).kind == "smooth":
+                return run.input_name(place), given, nudge
+    return None
+
+
+def _of_arriving(
+    run: Run, known: Nudges, weights: Sequence[Tensor], by_rule: Sequence[Tensor]
+) -> tuple[str, float, float] | None:
+    """The same by the gradients that arrive. The rule is linear in them: no step is needed."""
+    for output, _ in known.compared[:MOST]:
+        found = run.back(one_hot(run, output, 1.0))
+        terms = [
+            (weight * reals(gradient.detach())).sum().item()
+            for weight, gradient in zip(weights, found.gradients, strict=False)
+            if gradient is not None
+        ]
+        given, nudge = _at(by_rule[output.part], output), sum(terms)
+        size = sum(map(abs, terms)) + abs(given)
+        if abs(given - nudge) > 16 * tolerance(run.eps) * size:
+            return f"the gradient that arrives at {run.output_name(output)}", given, nudge
+    return None
+
+
+def _some(moved: Sequence[Place]) -> Sequence[Place]:
+    return moved[:: max(1, -(-len(moved) // MOST))]
+
+
+def _at(tensor: Tensor, place: Place) -> float:
+    value = reals(tensor.detach())[place.index].item()
+    assert isinstance(value, float)
+    return value
+
+
+def _weights(leaf: Tensor) -> Tensor:
+    """A weight for each number; no two alike, since equal ones may cancel."""
+    size = reals(leaf.detach()).shape
+    values = torch.rand(size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return (values + 0.5).to(reals(leaf.detach()))
