@@ -35,7 +35,7 @@ def check_function(
         inputs: what it is applied to. Those that require a gradient are checked, or else all
             tensors of real or complex numbers; of a large one a sample of elements. In a kink, as
             that of relu at 0, any slope between the two sides counts as right.
-        second: whether second derivatives are checked too.
+        second: whether second derivatives are checked too, where all else is right.
 
     Raises:
         TypeError: no input is a tensor that can be nudged; no tensor comes back.
@@ -94,15 +94,18 @@ def _checked(run: Run, second: bool) -> tuple[list[Compared], list[Finding], lis
     from autograd_viz.custom_functions import comparing, disputes, habits, returned
     from autograd_viz.custom_functions.data import Finding
     from autograd_viz.custom_functions.second import of_second
+    from autograd_viz.text import joined
 
     if not run.outputs:
+        names = joined([run.names[place] for place in run.moved])
         text = (
             f"No output of {run.watched.name} requires a gradient: autograd recorded nothing that "
-            "leads to the inputs."
+            f"leads to the inputs. {returned.DETACHED.format(names)}"
         )
-        line = "compute it with torch alone, without .detach(), .item(), no_grad() or NumPy"
-        return [], [Finding("needs no gradient", text, line)], [*_notes(run, None)]
+        return [], [Finding("needs no gradient", text)], []
     findings = [*habits.of_forward(run)]
+    if any(each.kind == "not repeatable" for each in findings):
+        return [], findings, []
     known = comparing.nudges(run)
     starts = habits.dense(run)
     run.watched.calls.clear()
@@ -110,15 +113,15 @@ def _checked(run: Run, second: bool) -> tuple[list[Compared], list[Finding], lis
     findings += returned.of_returned(run, known, whole)
     rows = [*comparing.compared(run, known)]
     if whole.error is None:
-        findings += habits.of_state(run, starts)
-        arriving = [*habits.of_arriving(run, starts)]
-        findings += arriving
-        if any(each.kind == "not linear" for each in arriving):
-            return rows, findings, [*_notes(run, known)]  # of which all else follows
-        findings += disputes.of_rows(run, rows)
+        state = [*habits.of_state(run, starts)]
+        arriving = [] if state else [*habits.of_arriving(run, starts)]
+        findings += [*state, *arriving]
+        if not any(each.kind in ("not linear", "not repeatable") for each in findings):
+            findings += disputes.of_rows(run, rows)
+        # What is wrong so far makes these wrong too.
         if not any(each.wrong for each in findings):
             findings += disputes.of_all_at_once(run, known, starts, whole)
-        if second:
+        if second and not any(each.wrong for each in findings):
             findings += of_second(run, known, starts)
     return rows, findings, [*_notes(run, known)]
 

@@ -87,9 +87,10 @@ def compared(run: Run, known: Nudges) -> Iterator[Compared]:
 
 
 def one_hot(run: Run, output: Place, arriving: float) -> list[Tensor | None]:
-    """Gradients for the outputs: a number for one element, 0 for the rest of that output."""
-    starts: list[Tensor | None] = [None] * len(run.outputs)
-    starts[output.part] = start = torch.zeros_like(run.outputs[output.part])
+    """Gradients for the outputs: a number for one element, and 0 for all others."""
+    starts: list[Tensor | None] = [*map(torch.zeros_like, run.outputs)]
+    start = starts[output.part]
+    assert start is not None
     reals(start)[output.index] = arriving
     return starts
 
@@ -112,6 +113,8 @@ def _compared(
     close = abs(said - nudge) <= tolerance(run.eps) * max(abs(said), abs(nudge)) + error
     if settled and close:
         return compared(True)
+    if said != said and not bool(column.slope.isfinite().all()):
+        return compared(None, Sides("edge", said, said))  # 0 * inf, where another slope is infinite
     seen = sides(run, place, at, run.at)
     if seen.kind == "kink":
         slack = run.eps**0.2 * max(abs(seen.left), abs(seen.right))

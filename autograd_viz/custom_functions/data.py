@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from autograd_viz.model import Shown
+from autograd_viz.text import number
 
 if TYPE_CHECKING:
     from autograd_viz.picture import Drawing, Style
@@ -37,7 +38,7 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Row:
-    """One element of the Jacobian, twice: how far an element of an output moves with one input's."""
+    """One element of the Jacobian, twice: how an element of an output moves with one of an input."""
 
     output: str  # as in `out[0]`
     input: str  # as in `x[2]`
@@ -51,6 +52,23 @@ class Row:
     def name(self) -> str:
         """The derivative, as in `∂out[0]/∂x[2]`."""
         return f"∂{self.output}/∂{self.input}"
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """Rule and nudge as text, with as many digits as it takes to see that they differ.
+
+        >>> Row("out", "x", 0.5, 0.721347520, False).texts
+        ('0.5', '0.7213')
+        >>> Row("out", "x", 2.00001, 2.0, False).texts
+        ('2.00001', '2')
+        """
+        nudge = float(f"{self.nudge:.6g}")  # it has no more digits than these
+        if self.rule is None:
+            return "none", number(nudge)
+        rule = self.rule if self.agrees is False else float(f"{self.rule:.6g}")
+        if self.agrees is False and abs(rule - nudge) < 1e-3 * abs(nudge):
+            return f"{rule:.8g}", f"{self.nudge:.8g}"
+        return number(rule), number(nudge)
 
 
 @dataclass(frozen=True)

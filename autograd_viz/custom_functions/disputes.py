@@ -12,7 +12,7 @@ from autograd_viz.custom_functions.comparing import Compared, Nudges
 from autograd_viz.custom_functions.data import Finding, Row
 from autograd_viz.custom_functions.runs import Pass, Run, reals
 from autograd_viz.custom_functions.slopes import sides, tolerance
-from autograd_viz.text import joined, number
+from autograd_viz.text import as_written, joined, number
 
 _NO_SLOPE = {
     "jump": "the output jumps",
@@ -46,11 +46,11 @@ def _differs(name: str, own: Sequence[Row], wrong: Sequence[Compared], part: int
     begin = f"The rule for {name} differs from the nudge {count}: "
     if len(own) == 1:
         begin = f"The rule for {name} differs from the nudge: "
-    text = f"{begin}{worst.name} is {number(worst.rule)} by the rule, {_by_nudge(worst)}."
+    text = f"{begin}{worst.name} is {worst.texts[0]} by the rule, {_by_nudge(worst)}."
     factor = _factor(own)
     if factor is not None:
-        text += f" Each is {number(factor)} times what the nudge gives."
-        mended = f"-grad_{name}" if factor == -1 else f"grad_{name} / {number(factor)}"
+        text += f" Each is {as_written(factor)} times what the nudge gives."
+        mended = f"-grad_{name}" if factor == -1 else f"grad_{name} / {as_written(factor)}"
         return Finding("constant factor", text, f"grad_{name} = {mended}")
     if all(row.nudge == 0 for row in own):
         text += (
@@ -62,7 +62,7 @@ def _differs(name: str, own: Sequence[Row], wrong: Sequence[Compared], part: int
 
 def _by_nudge(row: Row) -> str:
     if row.slopes is None:
-        return f"{number(row.nudge)} by the nudge"
+        return f"{row.texts[1]} by the nudge"
     left, right = row.slopes
     return f"and the slopes are {number(left)} on the left and {number(right)} on the right"
 
@@ -79,7 +79,7 @@ def _factor(rows: Sequence[Row]) -> float | None:
         return None
     ratios = [(row.rule or 0.0) / row.nudge for row in moving]
     spread = max(ratios) - min(ratios)
-    factor = float(f"{ratios[0]:.6g}")
+    factor = float(f"{ratios[0]:.7g}")
     return factor if spread <= 1e-5 * abs(factor) else None
 
 
@@ -126,8 +126,8 @@ def _kinks(rows: Sequence[Compared]) -> Iterator[Finding]:
         yield Finding(
             "kink",
             f"At {row.input} the output has a kink{more}: the slope is {left} on the left and "
-            f"{right} on the right, so there is no derivative. The rule's {number(row.rule or 0.0)} "
-            "is not wrong: it is one of them, or between them.",
+            f"{right} on the right, so there is no derivative. The rule's "
+            f"{number(row.rule or 0.0)} is not wrong: it is one of them, or between them.",
             wrong=False,
         )
 

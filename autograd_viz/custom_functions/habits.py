@@ -19,7 +19,7 @@ LARGE = 1024.0  # by how much more arrives at once, to see whether as much more 
 
 
 def of_forward(run: Run) -> Iterator[Finding]:
-    """What forward changes, shares with its inputs, and keeps."""
+    """What forward changes, shares with its inputs, and keeps; and whether it repeats itself."""
     if run.watched.cls is not None:
         yield from _changed_inputs(run)
         yield from _views(run)
@@ -28,8 +28,8 @@ def of_forward(run: Run) -> Iterator[Finding]:
         yield Finding(
             "not repeatable",
             "Two runs of forward with the same inputs and the same random numbers give different "
-            "outputs, so no nudge can be compared with the rule.",
-            "torch.manual_seed(0) at the beginning of forward, while you check it",
+            "outputs, so no nudge can be compared with the rule. Give what changes from run to run "
+            "as an input.",
         )
 
 
@@ -43,8 +43,8 @@ def _changed_inputs(run: Run) -> Iterator[Finding]:
             yield Finding(
                 "input changed",
                 f"forward changes its input {name} in place and does not say so: autograd then "
-                "believes that the old numbers are still there.",
-                f"ctx.mark_dirty({name}) and return {name}, or work on a copy: "
+                f"believes that the old numbers are still there. Say ctx.mark_dirty({name}) and "
+                f"return {name} itself, or work on a copy.",
                 f"{name} = {name}.clone()",
             )
 
@@ -64,7 +64,7 @@ def _views(run: Run) -> Iterator[Finding]:
                 f"The output {name} is a view: it shares its memory with the input {shared}, so "
                 f"PyTorch refuses to change {name} in place, and a change of {shared} changes "
                 "it too.",
-                "return the output's .clone()",
+                f"return {name}.clone()",
                 wrong=False,
             )
 
@@ -80,7 +80,7 @@ def _kept(run: Run) -> Iterator[Finding]:
             "kept outside",
             f"ctx.{name} is a tensor that is kept as an attribute: a change of it in place before "
             "the backward pass goes unnoticed, and an output kept so is never freed.",
-            f"ctx.save_for_backward({name}), and in backward: ({name},) = ctx.saved_tensors",
+            f"ctx.save_for_backward({name})",
             wrong=False,
         )
 
@@ -98,23 +98,26 @@ def of_state(run: Run, starts: Sequence[Tensor | None]) -> Iterator[Finding]:
         yield Finding(
             "saved changed",
             f"backward changes in place what it saved ({joined(names)}): a second backward pass "
-            "finds other numbers.",
-            "work on a copy of each: saved = saved.clone()",
+            "finds other numbers. Work on a copy.",
+            f"{names[0]} = {names[0]}.clone()"
+            if names[0].isidentifier()
+            else "saved = [each.clone() for each in ctx.saved_tensors]",
         )
     arriving = {place for call in run.watched.calls for place in call.arriving_changed}
     if arriving:
         yield Finding(
             "arriving changed",
             "backward changes the gradient that arrives, in place: others may hold the same "
-            "tensor, and where it was expanded, as by sum(), this is an error.",
-            "grad = grad.clone() before you change it",
+            "tensor, and where it was expanded, as by sum(), this is an error. Work on a copy.",
+            "grad = grad.clone()",
         )
-    if _gave_other(first, second, 0.0 if run.leaves[0].device.type == "cpu" else run.eps**0.5):
+    on_cpu = run.leaves[0].device.type == "cpu"
+    if not names and not arriving and _gave_other(first, second, 0.0 if on_cpu else run.eps**0.5):
         yield Finding(
             "not repeatable",
             "Two backward passes of the same graph, with the same gradient arriving, give "
-            "different gradients.",
-            "save in forward what backward needs, random numbers too: ctx.save_for_backward(mask)",
+            "different gradients. Save in forward what backward needs, random numbers too.",
+            "ctx.save_for_backward(mask)",
         )
 
 
@@ -129,7 +132,9 @@ def of_arriving(run: Run, starts: Sequence[Tensor | None]) -> Iterator[Finding]:
     usual = run.back(starts)
     scale = LARGE if run.eps < 1e-4 else 2.0
     larger = run.back([None if start is None else start * scale for start in starts])
-    if larger.error is None and _gave_other(larger, usual, 0.0):
+    if not all(each is None or bool(each.isfinite().all()) for each in usual.gradients):
+        pass  # no multiple of NaN or inf is another
+    elif larger.error is None and _gave_other(larger, usual, 0.0):
         if _gave_other(larger, _times(usual, scale), 16 * tolerance(run.eps)):
             yield Finding(
                 "not linear",
@@ -156,20 +161,18 @@ def _layouts(run: Run, starts: Sequence[Tensor | None]) -> Iterator[Finding]:
         (expanded, "expanded from one number, as by sum()"),
         (strided, "not contiguous, as from a transposed or sliced output"),
     )
+    scale = _largest(run.back(starts))
     for given, when in kinds:
         plain = run.back([None if start is None else start.clone(
             memory_format=torch.contiguous_format) for start in given])  # fmt: skip
-        run.watched.calls.clear()
         found = run.back(given)
-        if any(call.arriving_changed for call in run.watched.calls) or plain.error is not None:
-            continue  # `of_state` has told
         if found.error is not None:
             yield Finding(
                 "layout",
                 f"backward fails where the gradient that arrives is {when}: {said(found.error)}",
                 "grad = grad.contiguous()",
             )
-        elif _gave_other(found, plain, tolerance(run.eps)):
+        elif _gave_other(found, plain, tolerance(run.eps), scale):
             yield Finding(
                 "layout",
                 f"backward gives other gradients where the one that arrives is {when}, though its "
@@ -185,16 +188,17 @@ def _one_at_a_time(run: Run, starts: Sequence[Tensor | None]) -> Iterator[Findin
         if found.error is not None:
             yield Finding(
                 "raises",
-                f"backward fails where {name} alone is used, and nothing arrives for the other "
-                f"outputs: {said(found.error)}",
-                "if grad is None: treat it as 0; or leave out ctx.set_materialize_grads(False)",
+                f"backward fails where {name} alone is used, and None arrives for the other "
+                f"outputs: {said(found.error)} Ask for None first, or let zeros arrive.",
+                "ctx.set_materialize_grads(True)",
             )
+            return
 
 
 def said(error: Exception) -> str:
     """An error on one line, as a sentence."""
-    words = " ".join(str(error).split()) or "no message"
-    return f"{type(error).__name__}: {words.rstrip('.')}."
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words.rstrip('.')}." if words else f"{type(error).__name__}."
 
 
 def _expanded(start: Tensor) -> Tensor:
@@ -202,6 +206,8 @@ def _expanded(start: Tensor) -> Tensor:
 
 
 def _strided(start: Tensor) -> Tensor:
+    if start.ndim > 1:
+        return start.transpose(0, -1).contiguous().transpose(0, -1)
     apart = start.new_empty((*start.shape, 2))[..., 0]
     return apart.copy_(start)
 
@@ -224,21 +230,29 @@ def _times(found: Pass, factor: float) -> Pass:
     return Pass(tuple(None if each is None else each * factor for each in found.gradients))
 
 
-def _gave_other(one: Pass, other: Pass, relative: float) -> bool:
-    """Whether two passes gave different gradients; None is as good as 0."""
-    pairs = zip(one.gradients, other.gradients, strict=False)
+def _gave_other(one: Pass, other: Pass, relative: float, scale: float = 0.0) -> bool:
+    """Whether two passes gave different gradients; None is as good as 0.
+
+    `scale` is how large gradients of this Function are: where they cancel, rounding is left.
+    """
+    nothing = torch.zeros(())
     return any(
-        not _alike(*(torch.zeros(()) if each is None else each for each in pair), relative)
-        for pair in pairs
+        not _alike(nothing if a is None else a, nothing if b is None else b, relative, scale)
+        for a, b in zip(one.gradients, other.gradients, strict=False)
     )
 
 
-def _alike(one: Tensor, other: Tensor, relative: float) -> bool:
+def _largest(found: Pass) -> float:
+    sizes = [each.detach().abs().max().item() for each in found.gradients if each is not None]
+    return max((float(size) for size in sizes if size == size), default=0.0)
+
+
+def _alike(one: Tensor, other: Tensor, relative: float, scale: float = 0.0) -> bool:
     one, other = reals(one.detach()).double(), reals(other.detach()).double()
     if one.numel() != other.numel() and 1 not in (one.numel(), other.numel()):
         return False
     largest = torch.cat([one.reshape(-1), other.reshape(-1)]).abs().nan_to_num(0, 0, 0).max()
-    absolute = relative * largest.item()
+    absolute = relative * max(largest.item(), scale)
     return bool(torch.isclose(one, other.to(one.device), relative, absolute, equal_nan=True).all())
 
 

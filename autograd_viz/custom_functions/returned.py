@@ -1,4 +1,4 @@
-"""What a backward gives back, held against what PyTorch wants: how many, of which kind and shape."""
+"""What a backward returns, held against what PyTorch wants: how many, of which kind and shape."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from autograd_viz.names import is_tensor
 from autograd_viz.text import joined, number
 
 
+DETACHED = "Use {} without .detach(), .item(), torch.no_grad() and NumPy."
+
+
 def of_returned(run: Run, known: Nudges, found: Pass) -> Iterator[Finding]:
     """What is wrong with the gradients as backward returns them."""
-    calls = run.watched.calls
-    if run.watched.cls is None or not calls:
-        if found.error is not None:
-            yield Finding("raises", f"The backward pass fails: {said(found.error)}", _remedy(run))
-        return
-    returned = calls[-1].returned
-    wrong = [*_count(run, returned)]
-    wrong = wrong or [*_kinds(run, returned)] or [*_shapes(run, returned)]
-    yield from wrong or [*_missing(run, known, returned)]
+    returned = run.watched.calls[-1].returned if run.watched.calls else None
+    wrong: list[Finding] = []
+    if returned is not None:
+        wrong = [*_count(run, returned)] or [*_kinds(run, returned)] or [*_shapes(run, returned)]
+    yield from wrong
     if found.error is not None and not wrong:
-        yield Finding("raises", f"The backward pass fails: {said(found.error)}")
+        yield Finding("raises", f"The backward pass fails: {said(found.error)}", _remedy(run))
+    if found.error is None:
+        yield from _missing(run, known, found)
 
 
 def _remedy(run: Run) -> str | None:
@@ -92,7 +93,7 @@ def _shapes(run: Run, returned: Sequence[Any]) -> Iterator[Finding]:
 
 def _sums_to(size: Sequence[int], wanted: Sequence[int]) -> bool:
     try:
-        return torch.broadcast_shapes(tuple(size), tuple(wanted)) == torch.Size(size)
+        return tuple(torch.broadcast_shapes(tuple(size), tuple(wanted))) == tuple(size)
     except RuntimeError:
         return False
 
@@ -107,9 +108,9 @@ def _reshaped(name: str, gradient: Tensor, value: Tensor) -> str:
     return f"torch.zeros_like({name}), filled with ∂L/∂{name}"
 
 
-def _missing(run: Run, known: Nudges, returned: Sequence[Any]) -> Iterator[Finding]:
+def _missing(run: Run, known: Nudges, found: Pass) -> Iterator[Finding]:
     for part, position in enumerate(run.moved):
-        if position < len(returned) and returned[position] is not None:
+        if found.gradients[part] is not None:
             continue
         moving = [
             (place, column.slope[at].item(), output)
@@ -121,9 +122,13 @@ def _missing(run: Run, known: Nudges, returned: Sequence[Any]) -> Iterator[Findi
         if moving:
             place, slope, output = max(moving, key=lambda each: abs(each[1]))
             name = run.names[position]
-            yield Finding(
-                "none",
-                f"backward returns None for {name}, and the output moves with it: the nudge gives "
-                f"∂{run.output_name(output)}/∂{run.input_name(place)} = {number(slope)}.",
-                f"return {_wanted(run)}",
+            moves = (
+                "and the output moves with it: the nudge gives "
+                f"∂{run.output_name(output)}/∂{run.input_name(place)} = {number(slope)}."
             )
+            if run.watched.cls is not None:
+                text, line = f"backward returns None for {name}, {moves}", f"return {_wanted(run)}"
+                yield Finding("none", text, line)
+            else:
+                text = f"Autograd brings no gradient to {name}, {moves}"
+                yield Finding("none", f"{text} {DETACHED.format(name)}")

@@ -1,4 +1,4 @@
-"""Runs of a Function on copies of its inputs, forward at any point and backward from any gradient."""
+"""Runs of a Function on copies of its inputs: forward at any point, backward from any gradient."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ class Run:
         try:
             self._record()
             self.precise = self.eps < 1e-12
-        except Exception:  # a kernel for float32 alone, weights in float32: whatever it does not take
+        except (
+            Exception
+        ):  # a kernel for float32 alone, weights in float32: whatever it does not take
             self.precise = False
         if not self.precise:
             self.given = tuple(_copy(value) for value in inputs)
@@ -107,9 +109,13 @@ class Run:
         return leaves, [each for each in every if is_tensor(each) and each.requires_grad]
 
     def at(self, values: Sequence[Any]) -> Tensor:
-        """All numbers of all outputs in a row, in float64, at other values of the inputs."""
-        rows = [reals(each.detach()).double().reshape(-1) for each in self.again(values)[1]]
-        return torch.cat(rows) if rows else torch.zeros(0, dtype=torch.float64)
+        """All numbers of all outputs in a row, in float64; NaN where the function raises."""
+        here = _row(self.outputs)
+        try:
+            found = _row(self.again(values)[1])
+        except Exception:  # as a forward that refuses numbers below 0
+            return torch.full_like(here, torch.nan)
+        return found if found.shape == here.shape else torch.full_like(here, torch.nan)
 
     def back(self, starts: Sequence[Tensor | None]) -> Pass:
         """The backward pass from gradients of the outputs; None for one that is not used."""
@@ -199,6 +205,10 @@ def nothing_left() -> Iterator[None]:
             state.put_back()
 
 
+def _row(outputs: Sequence[Tensor]) -> Tensor:
+    return torch.cat([reals(each.detach()).double().reshape(-1) for each in outputs])
+
+
 def _position(every: Sequence[Any], wanted: Tensor) -> int:
     return next(place for place, each in enumerate(every) if each is wanted)
 
@@ -218,7 +228,9 @@ def _copy(value: Any) -> Any:
 def _widened(inputs: Sequence[Any]) -> tuple[Any, ...]:
     """Copies, of real numbers in float64."""
     return tuple(
-        _copy(value).to(_WIDE.get(value.dtype, value.dtype) if value.is_complex() else torch.float64)
+        _copy(value).to(
+            _WIDE.get(value.dtype, value.dtype) if value.is_complex() else torch.float64
+        )
         if is_tensor(value) and _is_number(value) and value.device.type != "mps"
         else _copy(value)
         for value in inputs

@@ -14,12 +14,9 @@ from autograd_viz.custom_functions.habits import said
 from autograd_viz.custom_functions.runs import Place, Run, reals
 from autograd_viz.custom_functions.slopes import nudged, sides, tolerance
 from autograd_viz.text import number
+from autograd_viz.walk import walk_from
 
 MOST = 12  # elements that are moved
-_ONCE = (
-    "@once_differentiable above def backward, below @staticmethod "
-    "(from torch.autograd.function import once_differentiable)"
-)
 
 
 def of_second(run: Run, known: Nudges, starts: Sequence[Tensor | None]) -> Iterator[Finding]:
@@ -28,21 +25,21 @@ def of_second(run: Run, known: Nudges, starts: Sequence[Tensor | None]) -> Itera
     All of the rule's gradients are weighted and summed, and that number is differentiated.
     """
     weights = [_weights(leaf) for leaf in run.leaves]
-    variable = [None if start is None else start.clone().requires_grad_() for start in starts]
+    variable = [start.clone().requires_grad_() for start in starts if start is not None]
     try:
-        summed = _summed(run, run.given, variable, weights, create_graph=True)
-        by_rule = _differentiated(summed[0], [*summed[1], *(each for each in variable if each is not None)])
-    except Exception as error:
-        if "once_differentiable" in str(error):
+        whole, leaves = _summed(run, run.given, variable, weights, create_graph=True)
+        if _refuses(whole):
             text = "backward is marked as @once_differentiable: second derivatives are refused."
             yield Finding("not twice", text, wrong=False)
-        else:
-            text = f"A second derivative cannot be computed: {said(error)}"
-            yield Finding("not twice", text, wrong=False)
+            return
+        by_rule = _differentiated(whole, [*leaves, *variable])
+        found = _of_inputs(run, known, starts, weights, by_rule) or _of_arriving(
+            run, known, weights, by_rule[len(leaves) :]
+        )
+    except Exception as error:
+        text = f"A second derivative cannot be computed: {said(error)}"
+        yield Finding("not twice", text, wrong=False)
         return
-    found = _of_inputs(run, known, starts, weights, by_rule) or _of_arriving(
-        run, known, weights, by_rule[len(run.leaves) :]
-    )
     if found is None:
         return
     name, rule, nudge = found
@@ -55,9 +52,10 @@ def of_second(run: Run, known: Nudges, starts: Sequence[Tensor | None]) -> Itera
         "second derivative",
         f"The second derivative is wrong: by {name}, autograd through backward gives "
         f"{number(rule)}, and a nudge {number(nudge)}.{why} Let backward compute with saved inputs "
-        "and torch alone, without .data, .detach(), .item() or NumPy; or let PyTorch refuse second "
-        "derivatives.",
-        _ONCE,
+        "and torch alone, without .data, .detach(), .item() or NumPy; or import once_differentiable "
+        "from torch.autograd.function, and let PyTorch refuse second derivatives by a line between "
+        "@staticmethod and def backward.",
+        "@once_differentiable",
     )
 
 
@@ -80,6 +78,18 @@ def _summed(
     ]
     whole = torch.stack(terms).sum() if terms else torch.zeros(())
     return whole, leaves
+
+
+def _refuses(whole: Tensor) -> bool:
+    """Whether a function in the graph only raises, as @once_differentiable puts it there.
+
+    It cuts the graph off, so that nothing would come to it, and nothing would be raised.
+    """
+    if whole.grad_fn is None:
+        return False
+    return any(
+        type(function).__name__ == "Error" for function in walk_from([whole.grad_fn]).functions
+    )
 
 
 def _differentiated(whole: Tensor, by: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -108,9 +118,9 @@ def _of_inputs(
         column = nudged(run, place, rule)
         given, nudge = _at(by_rule[place.part], place), column.slope.item()
         close = tolerance(run.eps) * max(abs(given), abs(nudge)) + column.error.item()
-        if column.settled(0) and abs(given - nudge) > close:
-            if sides(run, place, 0, rule).kind == "smooth":
-                return run.input_name(place), given, nudge
+        differ = column.settled(0) and abs(given - nudge) > close
+        if differ and sides(run, place, 0, rule).kind == "smooth":
+            return run.input_name(place), given, nudge
     return None
 
 

@@ -14,6 +14,7 @@ from autograd_viz.custom_functions.runs import Place, Run
 POWERS = range(4)  # sizes of a step that are tried, each a tenth of the one before
 _NOISE = 32  # roundings that an output may have gone through
 
+
 @dataclass(frozen=True, eq=False)
 class Nudged:
     """How all numbers of all outputs move with one number of an input, in float64."""
@@ -40,8 +41,8 @@ class Sides:
 def tolerance(eps: float) -> float:
     """How far apart rule and nudge may be, in parts of the larger: 5e-7 in float64.
 
-    >>> [float(f"{tolerance(torch.finfo(dtype).eps):.0e}") for dtype in (torch.float64, torch.float32)]
-    [5e-07, 0.002]
+    >>> [f"{tolerance(torch.finfo(dtype).eps):.0e}" for dtype in (torch.float64, torch.float32)]
+    ['5e-07', '2e-03']
     """
     return float(eps**0.4)
 
@@ -67,8 +68,8 @@ def nudged(run: Run, place: Place, numbers: Callable[..., Tensor]) -> Nudged:
         noise = torch.where(better, rounding, noise)
         if bool((error <= torch.maximum(tolerance(run.eps) * slope.abs(), 2 * noise)).all()):
             break
-    largest_noise = noise[noise.isfinite()].max().item() if noise.numel() else 0.0
-    return Nudged(slope, error, 2 * largest_noise)
+    known = noise[noise.isfinite()]
+    return Nudged(slope, error, 2 * known.max().item() if known.numel() else 0.0)
 
 
 def _central(
@@ -91,9 +92,7 @@ def sides(run: Run, place: Place, at: int, numbers: Callable[..., Tensor]) -> Si
     return seen
 
 
-def _sides(
-    run: Run, place: Place, at: int, numbers: Callable[..., Tensor], size: float
-) -> Sides:
+def _sides(run: Run, place: Place, at: int, numbers: Callable[..., Tensor], size: float) -> Sides:
     here = numbers(list(run.given))[at].item()
     changes, slopes = [], []
     for step in (run.eps**0.3 * size, run.eps**0.3 * size / 8):

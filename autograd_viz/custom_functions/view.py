@@ -25,7 +25,7 @@ def words(check: FunctionCheck) -> str:
     """The derivatives as a table, and what was found."""
     shown = _told(check.rows)
     rows = [["", "rule", "nudge", ""]]
-    rows += [[row.name, _number(row.rule), _number(row.nudge), _said(row)] for row in shown[:LISTED]]
+    rows += [[row.name, *row.texts, _said(row)] for row in shown[:LISTED]]
     if not any(row[3] for row in rows):
         rows = [row[:3] for row in rows]
     lines = text.table(rows) if shown else []
@@ -35,6 +35,8 @@ def words(check: FunctionCheck) -> str:
 def _title(check: FunctionCheck) -> str:
     wrong = [row for row in check.rows if row.agrees is False]
     name, count = check.name, f"{len(check.rows):,}"
+    if not check.rows:
+        return f"{name}: nothing could be compared"
     if all(row.rule is None for row in check.rows):
         return f"{name}: the rule gives no gradient"
     if wrong:
@@ -67,14 +69,9 @@ def _agreement(row: Row) -> int:
     return (False, None, True).index(row.agrees)
 
 
-def _number(value: float | None) -> str:
-    """With the six digits that a nudge has."""
-    return "none" if value is None else text.number(float(f"{value:.6g}"))
-
-
 def _said(row: Row) -> str:
     if row.slopes is not None:
-        left, right = map(_number, row.slopes)
+        left, right = map(text.number, row.slopes)
         kink = f"a kink: {left} on the left, {right} on the right"
         return kink if row.agrees else f"differs; {kink}"
     return {True: "", False: "differs", None: "not compared"}[row.agrees]
@@ -121,7 +118,7 @@ def _twice(check: FunctionCheck, place: int) -> list[Box]:
     ):
         marks: tuple[Mark, ...] = ("alarm",) if name == "differ" else ()
         for kind in ("rule", "nudge") if rows else ():
-            lines = [_line(row, row.rule if kind == "rule" else row.nudge) for row in rows[:DRAWN]]
+            lines = [_line(row, row.texts[kind == "nudge"]) for row in rows[:DRAWN]]
             if len(rows) > DRAWN:
                 lines.append((Run(f"… {len(rows) - DRAWN:,} more"),))
             upper: tuple[Line, ...] = ((Run(f"{kind}:"),), *lines)
@@ -129,6 +126,6 @@ def _twice(check: FunctionCheck, place: int) -> list[Box]:
     return boxes
 
 
-def _line(row: Row, value: float | None) -> Line:
+def _line(row: Row, value: str) -> Line:
     slope = Frac((Run("∂"), *math(row.output)), (Run("∂"), *math(row.input)))
-    return (slope, Run(f" = {_number(value)}"))
+    return (slope, Run(f" = {value}"))

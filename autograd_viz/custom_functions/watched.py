@@ -49,7 +49,7 @@ class Watched:
         if self.cls is not None:
             self.name = clean(self.cls.__name__)
             self.call: Callable[..., Any] = _watched(self.cls, self).apply
-            self._signature = _signature(self.cls)
+            self._signature: inspect.Signature | None = _signature(self.cls)
         else:
             line = "av.check_function(f, torch.tensor(2.0))"
             if not callable(function):
@@ -150,7 +150,11 @@ def _signature(cls: Any) -> inspect.Signature:
     """Of forward, without ctx."""
     signature = inspect.signature(cls.forward)
     parameters = list(signature.parameters.values())
-    if not splits(cls) and parameters and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
+    if (
+        not splits(cls)
+        and parameters
+        and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL
+    ):
         parameters = parameters[1:]
     return signature.replace(parameters=parameters)
 
