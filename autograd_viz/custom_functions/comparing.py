@@ -105,7 +105,7 @@ def _compared(
     settled = column.settled(at)
 
     def compared(agrees: bool | None, seen: Sides | None = None) -> Compared:
-        slopes = (seen.left, seen.right) if seen and seen.kind == "kink" else None
+        slopes = (_told(seen.left), _told(seen.right)) if seen and seen.kind == "kink" else None
         names = run.output_name(output), run.input_name(place)
         row = Row(*names, rule, nudge, agrees, slopes, run.moved[place.part])
         return Compared(row, place, output, seen)
@@ -121,6 +121,11 @@ def _compared(
         least, most = sorted((seen.left, seen.right))
         return compared(least - slack <= said <= most + slack, seen)
     return compared(False if seen.kind == "smooth" and settled else None, seen)
+
+
+def _told(slope: float) -> float:
+    """Of a slope on one side four digits are known."""
+    return float(f"{slope:.4g}")
 
 
 def _spread(count: int, most: int) -> Sequence[int]:

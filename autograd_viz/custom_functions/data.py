@@ -38,7 +38,7 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Row:
-    """One element of the Jacobian, twice: how an element of an output moves with one of an input."""
+    """One element of the Jacobian twice: how an element of an output moves with one of an input."""
 
     output: str  # as in `out[0]`
     input: str  # as in `x[2]`
@@ -62,13 +62,22 @@ class Row:
         >>> Row("out", "x", 2.00001, 2.0, False).texts
         ('2.00001', '2')
         """
-        nudge = float(f"{self.nudge:.6g}")  # it has no more digits than these
         if self.rule is None:
-            return "none", number(nudge)
-        rule = self.rule if self.agrees is False else float(f"{self.rule:.6g}")
-        if self.agrees is False and abs(rule - nudge) < 1e-3 * abs(nudge):
-            return f"{rule:.8g}", f"{self.nudge:.8g}"
-        return number(rule), number(nudge)
+            return "none", nudged_number(self.nudge)
+        if self.agrees:
+            return nudged_number(self.rule), nudged_number(self.nudge)
+        if abs(self.rule - self.nudge) < 1e-3 * abs(self.nudge):
+            return f"{self.rule:.8g}", f"{self.nudge:.8g}"
+        return number(self.rule), nudged_number(self.nudge)
+
+
+def nudged_number(value: float) -> str:
+    """A slope by nudges, which has no more than six digits.
+
+    >>> nudged_number(3.9999999997), nudged_number(0.7213475)
+    ('4', '0.7213')
+    """
+    return number(float(f"{value:.6g}"))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autograd_viz.custom_functions.comparing import Compared, Nudges
-from autograd_viz.custom_functions.data import Finding, Row
+from autograd_viz.custom_functions.data import Finding, Row, nudged_number
 from autograd_viz.custom_functions.runs import Pass, Run, reals
 from autograd_viz.custom_functions.slopes import sides, tolerance
 from autograd_viz.text import as_written, joined, number
@@ -63,8 +63,8 @@ def _differs(name: str, own: Sequence[Row], wrong: Sequence[Compared], part: int
 def _by_nudge(row: Row) -> str:
     if row.slopes is None:
         return f"{row.texts[1]} by the nudge"
-    left, right = row.slopes
-    return f"and the slopes are {number(left)} on the left and {number(right)} on the right"
+    left, right = map(nudged_number, row.slopes)
+    return f"and the slopes are {left} on the left and {right} on the right"
 
 
 def _apart(row: Row) -> float:
@@ -121,7 +121,7 @@ def _kinks(rows: Sequence[Compared]) -> Iterator[Finding]:
     if kinks:
         row = kinks[0]
         assert row.slopes is not None
-        left, right = map(number, row.slopes)
+        left, right = map(nudged_number, row.slopes)
         more = f" (and {len(kinks) - 1} more)" if len(kinks) > 1 else ""
         yield Finding(
             "kink",
@@ -149,7 +149,9 @@ def of_all_at_once(
     run: Run, known: Nudges, starts: Sequence[Tensor | None], found: Pass
 ) -> Iterator[Finding]:
     """Whether the rule agrees too where a gradient arrives at all elements at once."""
-    arriving = torch.cat([reals(each).double().reshape(-1) for each in starts if each is not None])
+    arriving = torch.cat(
+        [reals(each).cpu().double().reshape(-1) for each in starts if each is not None]
+    )
 
     def weighted(values: Sequence[Any]) -> Tensor:
         return (run.at(values) * arriving).sum().reshape(1)
@@ -165,6 +167,6 @@ def of_all_at_once(
             yield Finding(
                 "not linear",
                 f"With a gradient arriving at all elements of the output at once, the rule gives "
-                f"{number(rule)} for {run.input_name(place)}, and the nudge {number(nudge)}.",
+                f"{number(rule)} for {run.input_name(place)}, and the nudge {nudged_number(nudge)}.",
             )
             return

@@ -248,12 +248,12 @@ def _largest(found: Pass) -> float:
 
 
 def _alike(one: Tensor, other: Tensor, relative: float, scale: float = 0.0) -> bool:
-    one, other = reals(one.detach()).double(), reals(other.detach()).double()
+    one, other = reals(one.detach()).cpu().double(), reals(other.detach()).cpu().double()
     if one.numel() != other.numel() and 1 not in (one.numel(), other.numel()):
         return False
     largest = torch.cat([one.reshape(-1), other.reshape(-1)]).abs().nan_to_num(0, 0, 0).max()
     absolute = relative * max(largest.item(), scale)
-    return bool(torch.isclose(one, other.to(one.device), relative, absolute, equal_nan=True).all())
+    return bool(torch.isclose(one, other, relative, absolute, equal_nan=True).all())
 
 
 def _any(gradient: Tensor | None) -> bool:

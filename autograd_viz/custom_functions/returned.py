@@ -1,4 +1,4 @@
-"""What a backward returns, held against what PyTorch wants: how many, of which kind and shape."""
+"""What a backward returns beside what PyTorch wants: how many gradients, and of which shape."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from autograd_viz.custom_functions.comparing import Nudges
-from autograd_viz.custom_functions.data import Finding
+from autograd_viz.custom_functions.data import Finding, nudged_number
 from autograd_viz.custom_functions.habits import said
 from autograd_viz.custom_functions.runs import Pass, Run
 from autograd_viz.names import is_tensor
-from autograd_viz.text import joined, number
-
+from autograd_viz.text import joined
 
 DETACHED = "Use {} without .detach(), .item(), torch.no_grad() and NumPy."
 
@@ -124,7 +123,7 @@ def _missing(run: Run, known: Nudges, found: Pass) -> Iterator[Finding]:
             name = run.names[position]
             moves = (
                 "and the output moves with it: the nudge gives "
-                f"∂{run.output_name(output)}/∂{run.input_name(place)} = {number(slope)}."
+                f"∂{run.output_name(output)}/∂{run.input_name(place)} = {nudged_number(slope)}."
             )
             if run.watched.cls is not None:
                 text, line = f"backward returns None for {name}, {moves}", f"return {_wanted(run)}"

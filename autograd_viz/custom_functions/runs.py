@@ -206,7 +206,7 @@ def nothing_left() -> Iterator[None]:
 
 
 def _row(outputs: Sequence[Tensor]) -> Tensor:
-    return torch.cat([reals(each.detach()).double().reshape(-1) for each in outputs])
+    return torch.cat([reals(each.detach()).cpu().double().reshape(-1) for each in outputs])
 
 
 def _position(every: Sequence[Any], wanted: Tensor) -> int:

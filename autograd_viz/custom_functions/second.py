@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autograd_viz.custom_functions.comparing import Nudges, one_hot
-from autograd_viz.custom_functions.data import Finding
+from autograd_viz.custom_functions.data import Finding, nudged_number
 from autograd_viz.custom_functions.habits import said
 from autograd_viz.custom_functions.runs import Place, Run, reals
 from autograd_viz.custom_functions.slopes import nudged, sides, tolerance
@@ -51,10 +51,10 @@ def of_second(run: Run, known: Nudges, starts: Sequence[Tensor | None]) -> Itera
     yield Finding(
         "second derivative",
         f"The second derivative is wrong: by {name}, autograd through backward gives "
-        f"{number(rule)}, and a nudge {number(nudge)}.{why} Let backward compute with saved inputs "
-        "and torch alone, without .data, .detach(), .item() or NumPy; or import once_differentiable "
-        "from torch.autograd.function, and let PyTorch refuse second derivatives by a line between "
-        "@staticmethod and def backward.",
+        f"{number(rule)}, and a nudge {nudged_number(nudge)}.{why} Let backward compute with saved inputs "
+        "and torch alone, without .data, .detach(), .item() or NumPy; or let PyTorch refuse second "
+        "derivatives, by a line between @staticmethod and def backward (once_differentiable comes "
+        "from torch.autograd.function).",
         "@once_differentiable",
     )
 
@@ -112,7 +112,7 @@ def _of_inputs(
     """The first element of an input whose second derivative differs: by the rule, by the nudge."""
 
     def rule(values: Sequence[Any]) -> Tensor:
-        return _summed(run, values, starts, weights)[0].detach().double().reshape(1)
+        return _summed(run, values, starts, weights)[0].detach().cpu().double().reshape(1)
 
     for place in _some(known.moved):
         column = nudged(run, place, rule)

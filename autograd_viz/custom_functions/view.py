@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autograd_viz import text
-from autograd_viz.custom_functions.data import FunctionCheck, Part, Row
+from autograd_viz.custom_functions.data import FunctionCheck, Part, Row, nudged_number
 from autograd_viz.picture import Arrow, Box, Drawing, Mark, Picture, Style
 from autograd_viz.typeset import Frac, Line, Run, math
 
@@ -71,7 +71,7 @@ def _agreement(row: Row) -> int:
 
 def _said(row: Row) -> str:
     if row.slopes is not None:
-        left, right = map(text.number, row.slopes)
+        left, right = map(nudged_number, row.slopes)
         kink = f"a kink: {left} on the left, {right} on the right"
         return kink if row.agrees else f"differs; {kink}"
     return {True: "", False: "differs", None: "not compared"}[row.agrees]
