@@ -14,7 +14,7 @@ from autograd_viz.custom_functions.slopes import Nudged, Sides, nudged, sides, t
 
 ARRIVING = 2.0  # the gradient with which the rule runs; 1 would hide a rule that does not use it
 MOST_INPUTS = 24  # elements of an input that are moved
-LARGE, FEW_INPUTS = 1 << 17, 6  # from so many numbers of the outputs on, fewer are moved
+LARGE, FEW_INPUTS = 1 << 15, 6  # from so many numbers of the outputs on, fewer are moved
 MOST_OUTPUTS = 24  # elements of an output that are compared
 
 

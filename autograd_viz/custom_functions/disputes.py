@@ -166,7 +166,8 @@ def of_all_at_once(
         if differ and sides(run, place, 0, weighted).kind == "smooth":
             yield Finding(
                 "not linear",
-                f"With a gradient arriving at all elements of the output at once, the rule gives "
-                f"{number(rule)} for {run.input_name(place)}, and the nudge {nudged_number(nudge)}.",
+                "With a gradient arriving at all elements of the output at once, the rule gives "
+                f"{number(rule)} for {run.input_name(place)}, and the nudge "
+                f"{nudged_number(nudge)}.",
             )
             return

@@ -92,18 +92,17 @@ def of_state(run: Run, starts: Sequence[Tensor | None]) -> Iterator[Finding]:
     with random_numbers_kept():
         random.random(), torch.rand(1)  # a backward that draws would draw the same twice
         second = run.back(starts)
-    saved = {place for call in run.watched.calls for place in call.saved_changed}
-    names = [_saved_name(run, place) for place in sorted(saved)]
+    names = list(dict.fromkeys(name for call in run.watched.calls for name in call.saved_changed))
     if names:
         yield Finding(
             "saved changed",
             f"backward changes in place what it saved ({joined(names)}): a second backward pass "
             "finds other numbers. Work on a copy.",
             f"{names[0]} = {names[0]}.clone()"
-            if names[0].isidentifier()
+            if "[" not in names[0]
             else "saved = [each.clone() for each in ctx.saved_tensors]",
         )
-    arriving = {place for call in run.watched.calls for place in call.arriving_changed}
+    arriving = any(call.arriving_changed for call in run.watched.calls)
     if arriving:
         yield Finding(
             "arriving changed",
@@ -119,12 +118,6 @@ def of_state(run: Run, starts: Sequence[Tensor | None]) -> Iterator[Finding]:
             "different gradients. Save in forward what backward needs, random numbers too.",
             "ctx.save_for_backward(mask)",
         )
-
-
-def _saved_name(run: Run, place: int) -> str:
-    contexts = run.watched.contexts
-    known = contexts[-1].saved[place] if contexts and place < len(contexts[-1].saved) else ""
-    return known or f"ctx.saved_tensors[{place}]"
 
 
 def of_arriving(run: Run, starts: Sequence[Tensor | None]) -> Iterator[Finding]:

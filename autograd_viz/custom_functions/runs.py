@@ -163,11 +163,14 @@ def reals(tensor: Tensor) -> Tensor:
 
 def places(tensors: Sequence[Tensor], part: int, positions: Sequence[int]) -> list[Place]:
     """Elements of a tensor by their position in a row of all its real numbers."""
-    size = reals(tensors[part]).shape
-    return [
-        Place(part, tuple(int(index) for index in torch.unravel_index(torch.tensor(each), size)))
-        for each in positions
-    ]
+    found = []
+    for position in positions:
+        index: list[int] = []
+        for length in reversed(reals(tensors[part]).shape):
+            position, at = divmod(position, length)
+            index.insert(0, at)
+        found.append(Place(part, tuple(index)))
+    return found
 
 
 def element_name(name: str, index: tuple[int, ...], tensor: Tensor) -> str:

@@ -51,8 +51,9 @@ def of_second(run: Run, known: Nudges, starts: Sequence[Tensor | None]) -> Itera
     yield Finding(
         "second derivative",
         f"The second derivative is wrong: by {name}, autograd through backward gives "
-        f"{number(rule)}, and a nudge {nudged_number(nudge)}.{why} Let backward compute with saved inputs "
-        "and torch alone, without .data, .detach(), .item() or NumPy; or let PyTorch refuse second "
+        f"{number(rule)}, and a nudge {nudged_number(nudge)}.{why} Let backward compute with saved "
+        "inputs and torch alone, without .data, .detach(), .item() or NumPy; or let PyTorch refuse "
+        "second "
         "derivatives, by a line between @staticmethod and def backward (once_differentiable comes "
         "from torch.autograd.function).",
         "@once_differentiable",

@@ -118,9 +118,11 @@ def _sides(run: Run, place: Place, at: int, numbers: Callable[..., Tensor], size
 
 
 def _sizes(run: Run, place: Place) -> tuple[float, ...]:
-    """In what units a number is moved: its own size too, where it is close to 0."""
+    """In what units a number is moved: its own size, and 1."""
     size = abs(run.moved_value(place))
-    return (1.0, size) if 0 < size < 0.1 else (max(1.0, size),)
+    if 0.1 <= size <= 10 or not size:
+        return (max(1.0, size),)
+    return (size, 1.0) if size > 1 else (1.0, size)
 
 
 def _finite(value: float) -> bool:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
 from torch.autograd import Function
 
 from autograd_viz.kept_state import KeptState
@@ -31,8 +29,8 @@ class Call:
     """One call of a backward."""
 
     returned: tuple[Any, ...]
-    saved_changed: tuple[int, ...]  # positions of the saved tensors that it wrote into
-    arriving_changed: tuple[int, ...]
+    saved_changed: tuple[str, ...]  # what it wrote into of what it had saved, by name
+    arriving_changed: bool
 
 
 class Watched:
@@ -67,7 +65,8 @@ class Watched:
         for parameter in self._signature.parameters.values() if self._signature else ():
             if parameter.kind is parameter.VAR_POSITIONAL:
                 more = range(count - len(names))
-                names += [f"{parameter.name}{place}" for place in more]
+                alone = count == 1
+                names += [parameter.name if alone else f"{parameter.name}{at}" for at in more]
             elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
                 names.append(parameter.name)
         names += ["x"] if count == 1 and not names else []
@@ -92,19 +91,27 @@ class Watched:
 
     def backward(self, rule: Callable[..., Any], ctx: Any, arriving: tuple[Any, ...]) -> Any:
         """Run a backward and note what it does; all that it changes is put back."""
-        saved = ctx.saved_tensors
-        before = [_copy(tensor) for tensor in saved], [_copy(tensor) for tensor in arriving]
-        state = KeptState()
-        state.take(saved, vars(ctx), arriving)
+        names = self.contexts[-1].saved if self.contexts else ()
+        kept = [
+            (name or f"ctx.saved_tensors[{place}]", _kept(tensor))
+            for place, (name, tensor) in enumerate(zip(names, ctx.saved_tensors, strict=False))
+        ]
+        kept += [
+            (f"ctx.{name}", _kept(each)) for name, each in vars(ctx).items() if is_tensor(each)
+        ]
+        given = [_kept(tensor) for tensor in arriving]
         returned = rule(ctx, *arriving)
         gradients = returned if isinstance(returned, tuple) else (returned,)
-        changed = _differing(saved, before[0]), _differing(arriving, before[1])
-        self.calls.append(Call(gradients, *changed))
-        if state.changed():  # what comes back may lie in the memory that is put back
-            gradients = tuple(each.clone() if is_tensor(each) else each for each in gradients)
+        changed = tuple(name for name, state in kept if state.changed())
+        call = Call(gradients, changed, any(state.changed() for state in given))
+        self.calls.append(call)
+        if not call.saved_changed and not call.arriving_changed:
+            return returned
+        # What comes back may lie in the memory that is put back.
+        gradients = tuple(each.clone() if is_tensor(each) else each for each in gradients)
+        for state in (*(state for _, state in kept), *given):
             state.put_back()
-            return gradients
-        return returned
+        return gradients
 
 
 def _function_class(function: Any) -> type[Function] | None:
@@ -159,20 +166,7 @@ def _signature(cls: Any) -> inspect.Signature:
     return signature.replace(parameters=parameters)
 
 
-def _copy(tensor: Any) -> Any:
-    return (tensor, tensor._version, tensor.detach().clone()) if is_tensor(tensor) else None
-
-
-def _differing(tensors: Sequence[Any], before: Sequence[Any]) -> tuple[int, ...]:
-    """The positions of the tensors that are not as they were."""
-    return tuple(
-        place
-        for place, (tensor, kept) in enumerate(zip(tensors, before, strict=True))
-        if kept is not None and not _same(tensor, *kept[1:])
-    )
-
-
-def _same(tensor: Tensor, version: int, copy: Tensor) -> bool:
-    return tensor._version == version and bool(
-        torch.isclose(tensor.detach(), copy, rtol=0, atol=0, equal_nan=True).all()
-    )
+def _kept(value: Any) -> KeptState:
+    state = KeptState()
+    state.take(value)
+    return state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from tests.custom_functions.functions import (
 # Held against torch.autograd.gradcheck, which knows nothing of ours
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, tuple[Any, ...]] = {
     "exp": (torch.exp, X),
     "tan": (torch.tan, X),
     "lgamma": (torch.lgamma, torch.tensor([0.3, 4.0])),
@@ -178,15 +179,15 @@ def test_a_forward_that_computes_in_float32_whatever_it_is_given():
 
 
 def test_of_large_inputs_a_sample():
-    check = av.check_function(torch.exp, torch.rand(500, 400))
+    check = av.check_function(torch.exp, torch.rand(200, 200))
     assert check
-    assert "A sample was compared: 6 of 200,000 numbers of the inputs" in check.notes[-1]
+    assert "A sample was compared: 6 of 40,000 numbers of the inputs" in check.notes[-1]
     assert sum(row.rule != 0 for row in check.rows) == 6
-    assert not av.check_function(squared(lambda x, grad: grad * x), torch.rand(500, 400) + 1)
+    assert not av.check_function(squared(lambda x, grad: grad * x), torch.rand(200, 200) + 1)
 
 
 @pytest.mark.parametrize(
-    "given, message",
+    ("given", "message"),
     [
         ((3.0,), "none of the inputs is a tensor of real or complex numbers"),
         ((torch.tensor([1, 2]),), "none of the inputs is a tensor of real or complex numbers"),
@@ -204,8 +205,10 @@ def test_what_cannot_be_nudged(given, message):
 
 
 def test_what_is_no_function_and_what_returns_no_tensor():
-    with pytest.raises(TypeError, match="wants a torch.autograd.Function or a function of tensors"):
-        av.check_function(3, X)
+    with pytest.raises(
+        TypeError, match=r"wants a torch\.autograd\.Function or a function of tensors"
+    ):
+        av.check_function(3, X)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="returned no tensor of real or complex numbers"):
         av.check_function(lambda x: {"y": x}, X)
 

@@ -127,14 +127,15 @@ def test_at_a_kink_another_slope_is_wrong():
 def test_several_kinks_are_told_once():
     check = av.check_function(torch.relu, torch.zeros(3))
     assert told(check) == [
-        "At x[0] the output has a kink (and 2 more): the slope is 0 on the left and 1 on the right, "
-        "so there is no derivative. The rule's 0 is not wrong: it is one of them, or between them."
+        "At x[0] the output has a kink (and 2 more): the slope is 0 on the left and 1 on the "
+        "right, so there is no derivative. The rule's 0 is not wrong: it is one of them, or "
+        "between them."
     ]
     assert check
 
 
 @pytest.mark.parametrize(
-    "forward, at, why",
+    ("forward", "at", "why"),
     [
         (torch.round, 0.5, "the output jumps"),
         (torch.sqrt, 0.0, "the output is a number on one side alone, or on none"),

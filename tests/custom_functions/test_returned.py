@@ -95,7 +95,7 @@ def test_a_gradient_of_a_broadcast_input_is_summed_by_pytorch_itself():
 
 def test_none_where_a_gradient_is_due():
     def backward(ctx, grad):
-        W, x = ctx.saved_tensors
+        _, x = ctx.saved_tensors
         return torch.outer(grad, x) * 2, None, grad * 2, None
 
     check = layer(backward)

@@ -93,7 +93,7 @@ def test_once_differentiable_is_no_fault():
     assert check
 
 
-@pytest.mark.parametrize("function, inputs", [(Square, (X,)), (Weighted, LAYER)])
+@pytest.mark.parametrize(("function", "inputs"), [(Square, (X,)), (Weighted, LAYER)])
 def test_right_ones_as_gradgradcheck_says(function, inputs):
     doubles = [
         each.double().requires_grad_() if isinstance(each, torch.Tensor) else each

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import autograd_viz as av
+from autograd_viz.picture import Picture
 from autograd_viz.typeset import plain
 from tests.custom_functions.functions import LAYER, SCALAR, Square, Weighted, X, squared
 from tests.test_svg import Drawn, check_geometry
@@ -52,9 +53,15 @@ def test_a_long_table_is_cut_and_says_so():
     assert "31 further elements are in .rows." in lines
 
 
+def drawn_of(check):
+    picture = check.picture()
+    assert isinstance(picture, Picture)
+    return picture
+
+
 def boxes(check):
     return {
-        box.id: ([plain(line) for line in box.upper], box.marks) for box in check.picture().boxes
+        box.id: ([plain(line) for line in box.upper], box.marks) for box in drawn_of(check).boxes
     }
 
 
@@ -66,7 +73,7 @@ def test_each_rectangle_stands_twice_and_what_differs_in_alarm():
     assert drawn["nudge-0-differ"] == (["nudge:", "∂out[1]/∂x[1] = -4"], ("alarm",))
     assert drawn["rule-0-agree"] == (["rule:", "∂out[0]/∂x[0] = 3"], ())
     assert drawn["nudge-0-agree"] == (["nudge:", "∂out[0]/∂x[0] = 3"], ())
-    arrows = {(arrow.source, arrow.target) for arrow in check.picture().arrows}
+    arrows = {(arrow.source, arrow.target) for arrow in drawn_of(check).arrows}
     assert {("output-0", "function"), ("function", "rule-0-differ")} <= arrows
     assert ("nudge-0-differ", "input-0") in arrows
 
@@ -74,7 +81,7 @@ def test_each_rectangle_stands_twice_and_what_differs_in_alarm():
 def test_what_has_no_gradient_hangs_on_the_function_by_a_dotted_line():
     check = av.check_function(Weighted, *LAYER)
     assert boxes(check)["input-3"] == (["factor = 2.0"], ("constant",))
-    (arrow,) = [each for each in check.picture().arrows if each.target == "input-3"]
+    (arrow,) = [each for each in drawn_of(check).arrows if each.target == "input-3"]
     assert arrow.marks == ("constant",)
     assert boxes(check)["rule-0-agree"][0][-1] == "… 2 more"
 
