@@ -102,7 +102,7 @@ def _compared(
     if abs(nudge) <= error:
         nudge = 0.0  # it is not told from 0
     said = 0.0 if rule is None else rule  # no gradient is right where nothing moves
-    settled = column.settled(at)
+    settled = bool(column.settled[at])
 
     def compared(agrees: bool | None, seen: Sides | None = None) -> Compared:
         slopes = (_told(seen.left), _told(seen.right)) if seen and seen.kind == "kink" else None
@@ -113,8 +113,9 @@ def _compared(
     close = abs(said - nudge) <= tolerance(run.eps) * max(abs(said), abs(nudge)) + error
     if settled and close:
         return compared(True)
-    if said != said and not bool(column.slope.isfinite().all()):
-        return compared(None, Sides("edge", said, said))  # 0 * inf, where another slope is infinite
+    if said != said and not bool(column.settled.all()):
+        steep = int(column.error.nan_to_num(torch.inf).argmax())  # 0 * inf, from its slope
+        return compared(None, sides(run, place, steep, run.at))
     seen = sides(run, place, at, run.at)
     if seen.kind == "kink":
         slack = run.eps**0.2 * max(abs(seen.left), abs(seen.right))

@@ -53,9 +53,8 @@ def of_second(run: Run, known: Nudges, starts: Sequence[Tensor | None]) -> Itera
         f"The second derivative is wrong: by {name}, autograd through backward gives "
         f"{number(rule)}, and a nudge {nudged_number(nudge)}.{why} Let backward compute with saved "
         "inputs and torch alone, without .data, .detach(), .item() or NumPy; or let PyTorch refuse "
-        "second "
-        "derivatives, by a line between @staticmethod and def backward (once_differentiable comes "
-        "from torch.autograd.function).",
+        "second derivatives, by a line between @staticmethod and def backward (once_differentiable "
+        "comes from torch.autograd.function).",
         "@once_differentiable",
     )
 
@@ -119,7 +118,7 @@ def _of_inputs(
         column = nudged(run, place, rule)
         given, nudge = _at(by_rule[place.part], place), column.slope.item()
         close = tolerance(run.eps) * max(abs(given), abs(nudge)) + column.error.item()
-        differ = column.settled(0) and abs(given - nudge) > close
+        differ = bool(column.settled) and abs(given - nudge) > close
         if differ and sides(run, place, 0, rule).kind == "smooth":
             return run.input_name(place), given, nudge
     return None

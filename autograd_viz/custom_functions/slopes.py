@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -23,10 +24,10 @@ class Nudged:
     error: Tensor  # how far off it may be; inf: not known
     noise: float  # what rounding alone may bring
 
-    def settled(self, at: int) -> bool:
-        """Whether smaller steps gave the same slope."""
-        slope, error = self.slope[at].abs().item(), self.error[at].item()
-        return error <= max(0.05 * slope, self.noise)
+    @cached_property
+    def settled(self) -> Tensor:
+        """By output number, whether smaller steps gave the same slope."""
+        return self.error <= (0.05 * self.slope.abs()).clamp(min=self.noise)
 
 
 @dataclass(frozen=True)

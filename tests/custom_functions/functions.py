@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +64,8 @@ class SineCosine(Function):
 
 def changed(base: type[Function], **methods: Callable[..., Any]) -> Any:
     """The same Function with other methods, under the same name."""
-    return type(base.__name__, (base,), {k: staticmethod(v) for k, v in methods.items()})
+    own = {name: staticmethod(method) for name, method in methods.items()}
+    return types.new_class(base.__name__, (base,), exec_body=lambda body: body.update(own))
 
 
 def squared(rule: Callable[[Tensor, Tensor], Any]) -> Any:

@@ -71,7 +71,7 @@ def doubles(inputs):
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_what_gradcheck_passes_is_right(name):
     function, *inputs = OPERATIONS[name]
-    apply = function.apply if isinstance(function, type) else function
+    apply = getattr(function, "apply", function)
     if name not in (
         "tiny",
         "large numbers",
@@ -93,8 +93,8 @@ def test_what_gradcheck_refuses_is_wrong(name):
 @pytest.mark.parametrize("name", ["matmul", "complex", "Weighted", "SineCosine"])
 def test_the_rows_are_the_jacobian(name):
     function, *inputs = OPERATIONS[name]
-    apply = function.apply if isinstance(function, type) else function
-    given = doubles(inputs)
+    apply = getattr(function, "apply", function)
+    given: list[Any] = doubles(inputs)
     check = av.check_function(function, *given)
     assert {row.rule == pytest.approx(row.nudge, rel=1e-6, abs=1e-9) for row in check.rows} == {
         True
@@ -105,11 +105,11 @@ def test_the_rows_are_the_jacobian(name):
         return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
     def flat(*values):
-        values = [
+        numbers = [
             torch.view_as_complex(value) if each.is_complex() else value
             for value, each in zip(values, moved, strict=True)
         ]
-        found = apply(*values, *given[len(moved) :])
+        found = apply(*numbers, *given[len(moved) :])
         found = found if isinstance(found, tuple) else (found,)
         kept = [each for each in found if each.requires_grad]
         return torch.cat([real(each).reshape(-1) for each in kept])

@@ -18,11 +18,10 @@ from tests.custom_functions.functions import (
 )
 
 
-def function(forward, backward=None):
-    methods = {"forward": lambda ctx, *x: forward(*x)}
-    if backward is not None:
-        methods["backward"] = lambda ctx, grad: backward(grad)
-    return changed(Square, **methods)
+def function(forward, backward):
+    return changed(
+        Square, forward=lambda ctx, x: forward(x), backward=lambda ctx, grad: backward(grad)
+    )
 
 
 def test_one_number():
