@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -123,18 +123,19 @@ def _checked(run: Run, second: bool) -> tuple[list[Compared], list[Finding], lis
             findings += disputes.of_all_at_once(run, known, starts, whole)
         if second and not any(each.wrong for each in findings):
             findings += of_second(run, known, starts)
-    return rows, findings, [*_notes(run, known)]
+    return rows, findings, [*_notes(run, known, rows)]
 
 
-def _notes(run: Run, known: Nudges | None) -> Iterator[str]:
+def _notes(run: Run, known: Nudges, rows: Sequence[Compared]) -> Iterator[str]:
     from autograd_viz.custom_functions.comparing import ARRIVING, sampled
     from autograd_viz.custom_functions.slopes import tolerance
     from autograd_viz.text import number
 
-    yield (
-        f"The rule ran with the gradient {number(ARRIVING)} arriving, and what it gave was divided "
-        f"by {number(ARRIVING)}."
-    )
+    if any(each.row.rule is not None for each in rows):
+        yield (
+            f"The rule ran with the gradient {number(ARRIVING)} arriving, and what it gave was "
+            f"divided by {number(ARRIVING)}."
+        )
     kinds = " and ".join(run.kinds)
     if run.precise and not {"float64", "complex128"} >= {*run.kinds}:
         yield f"The inputs are {kinds}; all was computed with copies in float64."
@@ -143,11 +144,11 @@ def _notes(run: Run, known: Nudges | None) -> Iterator[str]:
             f"{run.watched.name} does not compute in float64, so all was computed in {kinds}: "
             f"rule and nudge count as equal to within {100 * tolerance(run.eps):.2g} %."
         )
-    if known is not None and (sample := sampled(run, known)):
+    if sample := sampled(run, known):
         yield sample
-    if run.constant and run.outputs:
+    if run.constant:
         one = len(run.constant) == 1
         yield (
-            f"{len(run.constant)} output{'s have' if not one else ' has'} no gradient "
-            f"(mark_non_differentiable) and {'was' if one else 'were'} not checked."
+            f"{len(run.constant)} output{' requires' if one else 's require'} no gradient and "
+            f"{'was' if one else 'were'} not checked."
         )

@@ -24,7 +24,10 @@ def of_second(run: Run, known: Nudges, starts: Sequence[Tensor | None]) -> Itera
 
     All of the rule's gradients are weighted and summed, and that number is differentiated.
     """
-    weights = [_weights(leaf) for leaf in run.leaves]
+    alone = sum(each.numel() for each in (*run.leaves, *run.outputs)) == 2
+    weights = [_weights(leaf, alone) for leaf in run.leaves]
+    if alone:  # one number by one: what is differentiated is f' itself
+        starts = [torch.ones_like(output) for output in run.outputs]
     variable = [start.clone().requires_grad_() for start in starts if start is not None]
     try:
         whole, leaves = _summed(run, run.given, variable, weights, create_graph=True)
@@ -43,6 +46,7 @@ def of_second(run: Run, known: Nudges, starts: Sequence[Tensor | None]) -> Itera
     if found is None:
         return
     name, rule, nudge = found
+    of = "" if alone else " (of all first ones, weighted and summed)"
     inner = any(each == "" for context in run.watched.contexts for each in context.saved)
     why = (
         " What forward saved is neither an input nor an output, so autograd does not know how it "
@@ -51,7 +55,7 @@ def of_second(run: Run, known: Nudges, starts: Sequence[Tensor | None]) -> Itera
     yield Finding(
         "second derivative",
         f"The second derivative is wrong: by {name}, autograd through backward gives "
-        f"{number(rule)}, and a nudge {nudged_number(nudge)}.{why} Let backward compute with saved "
+        f"{number(rule)}, and a nudge {nudged_number(nudge)}{of}.{why} Let backward compute with saved "
         "inputs and torch alone, without .data, .detach(), .item() or NumPy; or let PyTorch refuse "
         "second derivatives, by a line between @staticmethod and def backward (once_differentiable "
         "comes from torch.autograd.function).",
@@ -114,10 +118,11 @@ def _of_inputs(
     def rule(values: Sequence[Any]) -> Tensor:
         return _summed(run, values, starts, weights)[0].detach().cpu().double().reshape(1)
 
+    noise = run.eps**0.7 * max(each.abs().max().item() for each in by_rule)
     for place in _some(known.moved):
         column = nudged(run, place, rule)
         given, nudge = _at(by_rule[place.part], place), column.slope.item()
-        close = tolerance(run.eps) * max(abs(given), abs(nudge)) + column.error.item()
+        close = tolerance(run.eps) * max(abs(given), abs(nudge)) + column.error.item() + noise
         differ = bool(column.settled) and abs(given - nudge) > close
         if differ and sides(run, place, 0, rule).kind == "smooth":
             return run.input_name(place), given, nudge
@@ -152,8 +157,10 @@ def _at(tensor: Tensor, place: Place) -> float:
     return value
 
 
-def _weights(leaf: Tensor) -> Tensor:
+def _weights(leaf: Tensor, alone: bool) -> Tensor:
     """A weight for each number; no two alike, since equal ones may cancel."""
-    size = reals(leaf.detach()).shape
-    values = torch.rand(size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    return (values + 0.5).to(reals(leaf.detach()))
+    numbers = reals(leaf.detach())
+    if alone:
+        return torch.ones_like(numbers)
+    generator = torch.Generator().manual_seed(1)
+    return (torch.rand(numbers.shape, generator=generator) + 0.5).to(numbers)

@@ -68,7 +68,7 @@ def changed(base: type[Function], **methods: Callable[..., Any]) -> Any:
     return types.new_class(base.__name__, (base,), exec_body=lambda body: body.update(own))
 
 
-def squared(rule: Callable[[Tensor, Tensor], Any]) -> Any:
+def squared(rule: Callable[..., Any]) -> Any:
     """Square with another rule: what it returns for a saved x and a grad that arrives."""
     return changed(Square, backward=lambda ctx, grad: rule(*ctx.saved_tensors, grad))
 
