@@ -108,7 +108,6 @@ def _checked(run: Run, second: bool) -> tuple[list[Compared], list[Finding], lis
         return [], findings, []
     known = comparing.nudges(run)
     starts = habits.dense(run)
-    run.watched.calls.clear()
     whole = run.back(starts)
     findings += returned.of_returned(run, known, whole)
     rows = [*comparing.compared(run, known)]

@@ -110,7 +110,8 @@ def _compared(
         row = Row(*names, rule, nudge, agrees, slopes, run.moved[place.part])
         return Compared(row, place, output, seen)
 
-    close = abs(said - nudge) <= tolerance(run.eps) * max(abs(said), abs(nudge)) + error
+    off = tolerance(run.eps) * max(abs(said), abs(nudge)) + error + 64 * run.eps * column.largest
+    close = abs(said - nudge) <= off
     if settled and close:
         return compared(True)
     if said != said and not bool(column.settled.all()):

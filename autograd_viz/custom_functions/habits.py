@@ -34,7 +34,7 @@ def of_forward(run: Run) -> Iterator[Finding]:
 
 
 def _changed_inputs(run: Run) -> Iterator[Finding]:
-    dirty = [id(tensor) for context in run.watched.contexts for tensor in context.dirty]
+    dirty = [id(tensor) for tensor in run.context.dirty]
     for place, (name, before) in enumerate(zip(run.names, run.given, strict=True)):
         now = run.arguments[place]
         if not is_tensor(now) or id(now) in dirty:
@@ -50,7 +50,7 @@ def _changed_inputs(run: Run) -> Iterator[Finding]:
 
 
 def _views(run: Run) -> Iterator[Finding]:
-    dirty = [id(tensor) for context in run.watched.contexts for tensor in context.dirty]
+    dirty = [id(tensor) for tensor in run.context.dirty]
     memory = {
         _address(value): name
         for name, value in zip(run.names, run.arguments, strict=True)
@@ -74,8 +74,7 @@ def _address(tensor: Tensor) -> int:
 
 
 def _kept(run: Run) -> Iterator[Finding]:
-    kept = list(dict.fromkeys(name for each in run.watched.contexts for name in each.kept))
-    for name in kept:
+    for name in run.context.kept:
         yield Finding(
             "kept outside",
             f"ctx.{name} is a tensor that is kept as an attribute: a change of it in place before "
@@ -87,12 +86,12 @@ def _kept(run: Run) -> Iterator[Finding]:
 
 def of_state(run: Run, starts: Sequence[Tensor | None]) -> Iterator[Finding]:
     """What backward changes in place, and whether it gives the same twice."""
-    run.watched.calls.clear()
     first = run.back(starts)
     with random_numbers_kept():
         random.random(), torch.rand(1)  # a backward that draws would draw the same twice
         second = run.back(starts)
-    names = list(dict.fromkeys(name for call in run.watched.calls for name in call.saved_changed))
+    call = run.watched.last_call
+    names = call.saved_changed if call else ()
     if names:
         yield Finding(
             "saved changed",
@@ -102,7 +101,7 @@ def of_state(run: Run, starts: Sequence[Tensor | None]) -> Iterator[Finding]:
             if "[" not in names[0]
             else "saved = [each.clone() for each in ctx.saved_tensors]",
         )
-    arriving = any(call.arriving_changed for call in run.watched.calls)
+    arriving = call is not None and call.arriving_changed
     if arriving:
         yield Finding(
             "arriving changed",

@@ -20,9 +20,9 @@ DETACHED = "Use {} without .detach(), .item(), torch.no_grad() and NumPy."
 
 def of_returned(run: Run, known: Nudges, found: Pass) -> Iterator[Finding]:
     """What is wrong with the gradients as backward returns them."""
-    returned = run.watched.calls[-1].returned if run.watched.calls else None
     wrong: list[Finding] = []
-    if returned is not None:
+    if run.watched.last_call is not None:
+        returned = run.watched.last_call.returned
         wrong = [*_count(run, returned)] or [*_kinds(run, returned)] or [*_shapes(run, returned)]
     yield from wrong
     if found.error is not None and not wrong:

@@ -43,6 +43,7 @@ class Run:
         given: the arguments, each tensor a copy in the data type in which all is computed.
         moved: the positions of the arguments that get a gradient.
         precise: False where the data type of the inputs was taken, since float64 did not go.
+        context: what forward left in its ctx.
         outputs: the tensors of real or complex numbers that came out, by their names.
         eps: how finely the coarsest of these numbers are rounded.
     """
@@ -65,10 +66,9 @@ class Run:
             self._record()
 
     def _record(self) -> None:
-        self.watched.contexts.clear()
         self.leaves, self.arguments, returned = self.forward(self.given)
-        every = returned if isinstance(returned, tuple | list) else (returned,)
-        numbers = [each for each in every if is_tensor(each) and _is_number(each)]
+        self.context = self.watched.context
+        every, numbers = _several(returned), _numbers(returned)
         self.outputs = [each for each in numbers if each.requires_grad]
         self.constant = [each for each in numbers if not each.requires_grad]
         if not numbers:
@@ -105,8 +105,7 @@ class Run:
     def again(self, values: Sequence[Any]) -> tuple[list[Tensor], list[Tensor]]:
         """The leaves, and the outputs at other values of the inputs, in the order of `outputs`."""
         leaves, _, returned = self.forward(values)
-        every = returned if isinstance(returned, tuple | list) else (returned,)
-        return leaves, [each for each in every if is_tensor(each) and each.requires_grad]
+        return leaves, [each for each in _numbers(returned) if each.requires_grad]
 
     def at(self, values: Sequence[Any]) -> Tensor:
         """All numbers of all outputs in a row, in float64; NaN where the function raises."""
@@ -210,6 +209,17 @@ def nothing_left() -> Iterator[None]:
 
 def _row(outputs: Sequence[Tensor]) -> Tensor:
     return torch.cat([reals(each.detach()).cpu().double().reshape(-1) for each in outputs])
+
+
+def _several(returned: Any) -> Sequence[Any]:
+    return returned if isinstance(returned, tuple | list) else (returned,)
+
+
+def _numbers(returned: Any) -> list[Tensor]:
+    """The tensors of real or complex numbers that came out, but for empty ones."""
+    return [
+        each for each in _several(returned) if is_tensor(each) and _is_number(each) and each.numel()
+    ]
 
 
 def _position(every: Sequence[Any], wanted: Tensor) -> int:

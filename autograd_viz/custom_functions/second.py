@@ -47,7 +47,7 @@ def of_second(run: Run, known: Nudges, starts: Sequence[Tensor | None]) -> Itera
         return
     name, rule, nudge = found
     of = "" if alone else " (of all first ones, weighted and summed)"
-    inner = any(each == "" for context in run.watched.contexts for each in context.saved)
+    inner = "" in run.context.saved
     why = (
         " What forward saved is neither an input nor an output, so autograd does not know how it "
         "was made." if inner else ""
@@ -55,10 +55,10 @@ def of_second(run: Run, known: Nudges, starts: Sequence[Tensor | None]) -> Itera
     yield Finding(
         "second derivative",
         f"The second derivative is wrong: by {name}, autograd through backward gives "
-        f"{number(rule)}, and a nudge {nudged_number(nudge)}{of}.{why} Let backward compute with saved "
-        "inputs and torch alone, without .data, .detach(), .item() or NumPy; or let PyTorch refuse "
-        "second derivatives, by a line between @staticmethod and def backward (once_differentiable "
-        "comes from torch.autograd.function).",
+        f"{number(rule)}, and a nudge {nudged_number(nudge)}{of}.{why} Let backward compute with "
+        "saved inputs and torch alone, without .data, .detach(), .item() or NumPy; or let PyTorch "
+        "refuse second derivatives, by a line between @staticmethod and def backward "
+        "(once_differentiable comes from torch.autograd.function).",
         "@once_differentiable",
     )
 

@@ -25,6 +25,11 @@ class Nudged:
     noise: float  # what rounding alone may bring
 
     @cached_property
+    def largest(self) -> float:
+        """The largest of these slopes: next to it, what the rule gives may be only rounding."""
+        return float(self.slope.nan_to_num(0, 0, 0).abs().max())
+
+    @cached_property
     def settled(self) -> Tensor:
         """By output number, whether smaller steps gave the same slope."""
         return self.error <= (0.05 * self.slope.abs()).clamp(min=self.noise)

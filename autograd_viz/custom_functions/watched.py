@@ -19,9 +19,9 @@ from autograd_viz.text import clean
 class Context:
     """What a forward left in its ctx."""
 
-    saved: tuple[str, ...]  # what each saved tensor is: an input or output by name, or "" for else
-    dirty: tuple[Any, ...]
-    kept: tuple[str, ...]  # attributes of ctx that are tensors
+    saved: tuple[str, ...] = ()  # what each one is: an input or output by name, or "" for else
+    dirty: tuple[Any, ...] = ()
+    kept: tuple[str, ...] = ()  # attributes of ctx that are tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +42,8 @@ class Watched:
 
     def __init__(self, function: object) -> None:
         self.cls = _function_class(function)
-        self.contexts: list[Context] = []
-        self.calls: list[Call] = []
+        self.context = Context()  # of the last forward
+        self.last_call: Call | None = None  # the last of backward
         if self.cls is not None:
             self.name = clean(self.cls.__name__)
             self.call: Callable[..., Any] = _watched(self.cls, self).apply
@@ -81,17 +81,15 @@ class Watched:
             names.setdefault(id(each), "the output" if len(outputs) == 1 else f"output {place}")
         saved = ctx.to_save or ()
         attributes = vars(ctx).items()
-        self.contexts.append(
-            Context(
-                tuple(names.get(id(tensor), "") for tensor in saved),
-                tuple(ctx.dirty_tensors or ()),
-                tuple(name for name, value in attributes if is_tensor(value)),
-            )
+        self.context = Context(
+            tuple(names.get(id(tensor), "") for tensor in saved),
+            tuple(ctx.dirty_tensors or ()),
+            tuple(name for name, value in attributes if is_tensor(value)),
         )
 
     def backward(self, rule: Callable[..., Any], ctx: Any, arriving: tuple[Any, ...]) -> Any:
         """Run a backward and note what it does; all that it changes is put back."""
-        names = self.contexts[-1].saved if self.contexts else ()
+        names = self.context.saved
         kept = [
             (name or f"ctx.saved_tensors[{place}]", _kept(tensor))
             for place, (name, tensor) in enumerate(zip(names, ctx.saved_tensors, strict=False))
@@ -104,7 +102,7 @@ class Watched:
         gradients = returned if isinstance(returned, tuple) else (returned,)
         changed = tuple(name for name, state in kept if state.changed())
         call = Call(gradients, changed, any(state.changed() for state in given))
-        self.calls.append(call)
+        self.last_call = call
         if not call.saved_changed and not call.arriving_changed:
             return returned
         # What comes back may lie in the memory that is put back.

@@ -211,6 +211,17 @@ def test_what_is_no_function_and_what_returns_no_tensor():
         av.check_function(3, X)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="returned no tensor of real or complex numbers"):
         av.check_function(lambda x: {"y": x}, X)
+    with pytest.raises(TypeError, match="returned no tensor of real or complex numbers"):
+        av.check_function(lambda x: x[:0], X)
+
+
+def test_an_empty_output_beside_another_is_passed_over():
+    assert av.check_function(lambda x: (x[:0], x * 2), X)
+
+
+def test_within_no_grad():
+    with torch.no_grad():
+        assert told(av.check_function(Square, X)) == []
 
 
 def test_an_error_of_forward_is_the_users_own():

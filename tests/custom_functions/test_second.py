@@ -54,8 +54,8 @@ def test_what_was_saved_is_neither_an_input_nor_an_output():
 
     (sentence,) = told(av.check_function(changed(Square, forward=forward, backward=backward), X))
     assert (
-        " (of all first ones, weighted and summed). What forward saved is neither an input nor an output, so autograd does not know how it "
-        "was made." + REMEDY
+        " (of all first ones, weighted and summed). What forward saved is neither an input nor an "
+        "output, so autograd does not know how it was made." + REMEDY
     ) in sentence
 
 
