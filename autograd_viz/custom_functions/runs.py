@@ -97,9 +97,9 @@ class Run:
         """
         leaves = [values[place].detach().clone().requires_grad_() for place in self.moved]
         arguments = [_copy(value) for value in values]
-        for place, leaf in zip(self.moved, leaves, strict=True):
-            arguments[place] = leaf.clone()
         with random_numbers_kept(), torch.enable_grad():
+            for place, leaf in zip(self.moved, leaves, strict=True):
+                arguments[place] = leaf.clone()
             return leaves, arguments, self.watched.call(*arguments)
 
     def again(self, values: Sequence[Any]) -> tuple[list[Tensor], list[Tensor]]:

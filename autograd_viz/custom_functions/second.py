@@ -24,13 +24,14 @@ def of_second(run: Run, known: Nudges, starts: Sequence[Tensor | None]) -> Itera
 
     All of the rule's gradients are weighted and summed, and that number is differentiated.
     """
-    alone = sum(each.numel() for each in (*run.leaves, *run.outputs)) == 2
+    alone = sum(reals(each.detach()).numel() for each in (*run.leaves, *run.outputs)) == 2
     weights = [_weights(leaf, alone) for leaf in run.leaves]
     if alone:  # one number by one: what is differentiated is f' itself
         starts = [torch.ones_like(output) for output in run.outputs]
     variable = [start.clone().requires_grad_() for start in starts if start is not None]
     try:
-        whole, leaves = _summed(run, run.given, variable, weights, create_graph=True)
+        with torch.enable_grad():
+            whole, leaves = _summed(run, run.given, variable, weights, create_graph=True)
         if _refuses(whole):
             text = "backward is marked as @once_differentiable: second derivatives are refused."
             yield Finding("not twice", text, wrong=False)
