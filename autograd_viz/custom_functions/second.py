@@ -17,6 +17,11 @@ from autograd_viz.text import number
 from autograd_viz.walk import walk_from
 
 MOST = 12  # elements that are moved
+_REMEDY = (
+    " Let backward compute with saved inputs and torch alone, without .data, .detach(), .item() or "
+    "NumPy; or let PyTorch refuse second derivatives, by a line between @staticmethod and def "
+    "backward (once_differentiable comes from torch.autograd.function)."
+)
 
 
 def of_second(run: Run, known: Nudges, starts: Sequence[Tensor | None]) -> Iterator[Finding]:
@@ -48,19 +53,22 @@ def of_second(run: Run, known: Nudges, starts: Sequence[Tensor | None]) -> Itera
         return
     name, rule, nudge = found
     of = "" if alone else " (of all first ones, weighted and summed)"
-    inner = "" in run.context.saved
-    why = (
-        " What forward saved is neither an input nor an output, so autograd does not know how it "
-        "was made." if inner else ""
-    )  # fmt: skip
-    yield Finding(
-        "second derivative",
+    text = (
         f"The second derivative is wrong: by {name}, autograd through backward gives "
-        f"{number(rule)}, and a nudge {nudged_number(nudge)}{of}.{why} Let backward compute with "
-        "saved inputs and torch alone, without .data, .detach(), .item() or NumPy; or let PyTorch "
-        "refuse second derivatives, by a line between @staticmethod and def backward "
-        "(once_differentiable comes from torch.autograd.function).",
-        "@once_differentiable",
+        f"{number(rule)}, and a nudge {nudged_number(nudge)}{of}."
+    )
+    if run.watched.cls is None:
+        yield Finding("second derivative", text)
+        return
+    yield Finding("second derivative", text + _why(run) + _REMEDY, "@once_differentiable")
+
+
+def _why(run: Run) -> str:
+    if "" not in run.context.saved:
+        return ""
+    return (
+        " What forward saved is neither an input nor an output, so autograd does not know how it "
+        "was made."
     )
 
 

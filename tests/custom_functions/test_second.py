@@ -59,6 +59,13 @@ def test_what_was_saved_is_neither_an_input_nor_an_output():
     ) in sentence
 
 
+def test_a_plain_function_is_told_no_more_than_the_numbers():
+    hidden = squared(lambda x, grad: grad * 2 * x.detach())
+    assert told(av.check_function(lambda x: hidden.apply(x), SCALAR)) == [
+        "The second derivative is wrong: by x, autograd through backward gives 0, and a nudge 2."
+    ]
+
+
 def test_an_output_that_was_saved_is_followed():
     def forward(ctx, x):
         y = x.exp()
