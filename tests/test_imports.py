@@ -79,6 +79,17 @@ FLOORS = {  # a module imports only from floors below its own
     "programs.runs": 2,
     "pathwise.data": 2,
     "finite_differences.data": 2,
+    "custom_functions.data": 1,
+    "custom_functions.view": 2,
+    "custom_functions.watched": 3,
+    "custom_functions.runs": 4,
+    "custom_functions.slopes": 5,
+    "custom_functions.comparing": 6,
+    "custom_functions.habits": 6,
+    "custom_functions.returned": 7,
+    "custom_functions.disputes": 7,
+    "custom_functions.second": 7,
+    "custom_functions.checks": 8,
     "formulas.notation": 2,
     "formulas.slopes": 2,
     "transforms": 2,
@@ -173,6 +184,7 @@ FLOORS = {  # a module imports only from floors below its own
 }
 # Data that shows itself reaches up, and only when it is shown.
 REACHES_UP = {
+    ("custom_functions.data", "custom_functions.view"),
     ("finite_differences.data", "finite_differences.view"),
     ("finite_differences.data", "finite_differences.error_figure"),
     ("pathwise.data", "pathwise.view"),
@@ -189,6 +201,14 @@ REACHES_UP = {
 }
 AT_ONCE = {  # by which modules, at the top: what costs time is loaded where it is needed
     "torch": {
+        "custom_functions.comparing",
+        "custom_functions.disputes",
+        "custom_functions.habits",
+        "custom_functions.returned",
+        "custom_functions.runs",
+        "custom_functions.second",
+        "custom_functions.slopes",
+        "custom_functions.watched",
         "descents.walks",
         "exercises.answers",
         "exercises.questions",
@@ -407,6 +427,7 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_public_names():
     assert autograd_viz.__all__ == [
         "check",
+        "check_function",
         "descend",
         "explore",
         "figure",
