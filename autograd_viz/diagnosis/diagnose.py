@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, overload
 
 import torch
+from torch.nn import Module
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.optim import Optimizer
 
+    from autograd_viz.diagnosis.model_reason import ModelReason
     from autograd_viz.diagnosis.reason import Reason
 
 
-def why(tensor: Tensor, output: Tensor | None = None) -> Reason:
-    """Say why the `.grad` of a tensor is None, or is not what was expected.
+@overload
+def why(tensor: Tensor, output: Tensor | None = None) -> Reason: ...
+
+
+@overload
+def why(
+    tensor: Module, output: Tensor | None = None, *, optimizer: Optimizer | None = None
+) -> ModelReason: ...
+
+
+def why(
+    tensor: Tensor | Module,
+    output: Tensor | None = None,
+    *,
+    optimizer: Optimizer | None = None,
+) -> Reason | ModelReason:
+    """Say why the `.grad` of a tensor, or of each parameter of a model, is what it is.
 
     It looks at what autograd recorded, runs one backward pass from the output (nothing of yours is
     changed), and reads the source of the function, script or notebook that calls it, for the line
@@ -43,9 +62,32 @@ def why(tensor: Tensor, output: Tensor | None = None) -> Reason:
     >>> print(av.why(t, u))
     t.grad is None because backward() has not been run: ... Add: u.backward()
     """
+    if isinstance(tensor, Module):
+        return _of_model(tensor, output, optimizer, sys._getframe(1))
+    if optimizer is not None:
+        raise TypeError(
+            "optimizer= is for a whole model: av.why(model, loss, optimizer=optimizer)"
+        )
     from autograd_viz.diagnosis import causes, facts
 
     given, result = facts.checked(tensor, output)
     found = facts.Facts(given, result, sys._getframe(1))
     with torch.inference_mode(False):
         return causes.answer(found)
+
+
+def _of_model(
+    model: Module, output: object, optimizer: Optimizer | None, frame: FrameType
+) -> ModelReason:
+    from autograd_viz.diagnosis import facts, model_causes
+    from autograd_viz.diagnosis.model_facts import ModelFacts
+
+    if output is not None:
+        facts.checked(output, output)
+    if not isinstance(optimizer, torch.optim.Optimizer | None):
+        raise TypeError(
+            f"optimizer is of type {type(optimizer).__name__}; give the optimizer itself: "
+            "av.why(model, loss, optimizer=optimizer)"
+        )
+    with torch.inference_mode(False):
+        return model_causes.answer(ModelFacts(model, output, optimizer, frame))  # type: ignore[arg-type]
