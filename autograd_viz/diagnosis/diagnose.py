@@ -35,19 +35,26 @@ def why(
 ) -> Reason | ModelReason:
     """Say why the `.grad` of a tensor, or of each parameter of a model, is what it is.
 
-    It looks at what autograd recorded, runs one backward pass from the output (nothing of yours is
-    changed), and reads the source of the function, script or notebook that calls it, for the line
-    at which the gradient got lost. Where the source cannot be read it says what is certain.
+    For a tensor it looks at what autograd recorded, runs one backward pass from the output (nothing
+    of yours is changed), and reads the source of the function, script or notebook that calls it,
+    for the line at which the gradient got lost. Where the source cannot be read it says what is
+    certain. For a model it looks at the graph, the pass, `.grad` and what was recorded.
 
     Args:
-        tensor: the tensor whose `.grad` you wonder about; any shape, dtype and device.
+        tensor: the tensor whose `.grad` you wonder about; any shape, dtype and device. Or a model:
+            then all of its parameters are answered for, in one table and one picture.
         output: the tensor that you call `backward()` on, as a loss. An output of several elements
             is taken as its sum. Without it only what the tensor alone tells is said.
+        optimizer: of a model, the optimizer that is to train it: then it is said which parameters
+            it does not have. Without it those count whose steps were recorded.
 
     Returns:
         A Reason: `print()` shows one short paragraph; `.cause` names the cause in one word,
         `.line` is the line to type, `.evidence` the facts, and `.picture()` marks the place where
-        the gradient stops.
+        the gradient stops. For a model a ModelReason: a line for what trains, and what does not,
+        by module; `.rows` is the same as data, `found["fc1.weight"]` one row, and
+        `.picture(open="h.0")` opens a module. Whether a parameter is cut off or not used is known
+        if the forward pass ran inside `with av.record():`.
 
     Raises:
         NotATensorError: one of the two is not a tensor.
@@ -61,13 +68,23 @@ def why(
     the gradients of leaves only. Before backward(), add: z.retain_grad()
     >>> print(av.why(t, u))
     t.grad is None because backward() has not been run: ... Add: u.backward()
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
+    >>> _ = model[0].requires_grad_(False)
+    >>> loss = model(torch.ones(4, 2)).sum()
+    >>> loss.backward(retain_graph=True)
+    >>> print(av.why(model, loss))
+    The 4 parameters of model for loss: 2 train, 2 are frozen.
+    parameters  number  state   norm of the gradient
+    0.weight    1       frozen
+    0.bias      1       frozen
+    2.weight    1       trains  ...
+    2.bias      1       trains  4
+    0.weight, 0.bias are frozen: their requires_grad is False.
     """
     if isinstance(tensor, Module):
         return _of_model(tensor, output, optimizer, sys._getframe(1))
     if optimizer is not None:
-        raise TypeError(
-            "optimizer= is for a whole model: av.why(model, loss, optimizer=optimizer)"
-        )
+        raise TypeError("optimizer= is for a whole model: av.why(model, loss, optimizer=optimizer)")
     from autograd_viz.diagnosis import causes, facts
 
     given, result = facts.checked(tensor, output)

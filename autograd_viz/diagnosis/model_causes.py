@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -147,18 +148,18 @@ class _Parameter:
             "replaced after the optimizer was made."
         )
         line = f'{name}.add_param_group({{"params": [{self.facts.written(self.name)}]}})'
-        return self._row(
-            "left out", f"{kind} does not have <it>.{of_old if strange else ''}", line
-        )
+        return self._row("left out", f"{kind} does not have <it>.{of_old if strange else ''}", line)
 
     # What the graph does not lead to
 
     def _not_reached(self) -> Row:
         row = self._cut_or_unused()
-        if self.held.grad is None:
-            return row
-        stale = f" <its> .grad is not from {self.result}'s graph."
-        return self._row(row.state, row.why + stale, row.line, row.where)
+        more = ""
+        if self.held.grad is not None:
+            more = f" <its> .grad is not from {self.result}'s graph."
+        if (left_out := self._left_out()) is not None and self.facts.optimizer is not None:
+            more += f" {left_out.why}"
+        return replace(row, why=row.why + more)
 
     def _cut_or_unused(self) -> Row:
         facts, held, result = self.facts, self.held, self.result
@@ -184,23 +185,24 @@ class _Parameter:
         if not facts.is_recorded:
             return self._row("not reached", f"{begin}: cut off, or not used. {RECORD}")
         if (left := history.left(held)) is not None:
-            where = facts.where(left)
             return self._row(
-                "cut",
+                "not reached",
                 f"numbers that follow from <it> leave PyTorch by {left.name.strip('_')}() in "
-                f"{where}, and nothing that {result} was computed from is known to follow else.",
-                where=where,
+                f"{facts.where(left)}. Whether {result} was computed from these is not known.",
             )
         if uses:
             where = facts.where(uses[-1])
             return self._row(
                 "unused",
-                f"{where} uses <it>, but nothing that {result} was computed from follows from that.",
+                f"{where} uses <it>, but nothing that {result} was computed from follows from "
+                "that.",
                 where=where,
             )
         if not facts.was_called(self.name):
             return self._row("unused", "the module was not called in what was recorded.")
-        return self._row("unused", "the module was called, but no call that was recorded uses <it>.")
+        return self._row(
+            "unused", "the module was called, but no call that was recorded uses <it>."
+        )
 
     # What it leads to
 
@@ -228,7 +230,7 @@ class _Parameter:
             return self._zero()
         if grad is None:
             return self._waits()
-        return self._row("trains", self._remarks())
+        return self._row("trains", " ".join(self._remarks()))
 
     def _by_grad(self) -> Row:
         """What .grad tells, where no pass can be run."""
@@ -244,7 +246,7 @@ class _Parameter:
             ask = f"Ask before backward(): av.why({self.facts.name_of(self.facts.model, 'model')}"
             ask += f", {self.result})" if known else ", loss)"
             return self._row(state, f"which step made it so is not known. {ask}")
-        return self._row("trains", self._remarks())
+        return self._row("trains", " ".join(self._remarks()))
 
     def _zero(self) -> Row:
         places, place = self.facts.places, self.place
@@ -280,7 +282,7 @@ class _Parameter:
         return self._row(
             "zero",
             f"{begin} {name} gets a gradient: a step makes it other than 0, and then <they> "
-            "will get one too. An adapter (LoRA) begins so.",
+            f"will get one too.{' An adapter (LoRA) begins so.' * (other.dim() == 2)}",
         )
 
     def _brought(self, other: Tensor) -> Tensor | None:
@@ -313,29 +315,26 @@ class _Parameter:
             return self._row(
                 "waits", f"<its> .grad was cleared in {where}, and no pass has run since.", line
             )
-        return self._row(
-            "waits", "no backward() has written <its> .grad, or it was cleared since.", line
-        )
+        told = "no backward() has written <its> .grad, or it was cleared since."
+        return self._row("waits", " ".join([told, *self._remarks()]), line)
 
-    def _remarks(self) -> str:
+    def _remarks(self) -> list[str]:
         """What else there is to know of a parameter that trains."""
         told = []
         path, _, own = self.name.rpartition(".")
         module = self.facts.modules.get(path)
         padding = getattr(module, "padding_idx", None)
-        grad = self.held.grad
-        if own == "weight" and isinstance(padding, int) and grad is not None:
-            if not largest(grad.to_dense()[padding]):
-                told.append(
-                    f"row {padding} stays as it is: it is padding_idx, whose gradient is 0."
-                )
+        grad = self._brought(self.held)
+        is_rows = own == "weight" and isinstance(padding, int)
+        if is_rows and grad is not None and not largest(grad.to_dense()[padding]):
+            told.append(f"row {padding} gets 0: it is padding_idx, and has no gradient.")
         names = self.facts.names[id(self.held)]
         if len(names) > 1:
             told.append(
                 f"{text.joined([text.clean(each) for each in names[1:]])} is the same tensor: the "
                 "gradients of all uses are added."
             )
-        return " ".join(told)
+        return told
 
 
 def _no_parameter(facts: ModelFacts, name: str, held: Tensor, kind: str) -> Row:
@@ -349,12 +348,12 @@ def _no_parameter(facts: ModelFacts, name: str, held: Tensor, kind: str) -> Row:
         of = f" from {sources}, which can train" if sources else ""
         why = f"computed (by {held.grad_fn.name()}){of}; it is no leaf, and its .grad stays None."
     elif kind == "attribute":
-        why = f"a tensor that is no nn.Parameter: {left_out}."
+        why = f"an attribute of the module that is no nn.Parameter. {left_out}."
     elif kind == "buffer":
-        why = f"a buffer that requires grad: {left_out}."
+        why = f"a buffer that requires grad. {left_out}."
     else:
         why = (
-            f"it stands in a {kind}, which nn.Module does not look into: {left_out}. Use "
+            f"held in a {kind}, which nn.Module does not look into. {left_out}. Use "
             f"nn.ModuleList, nn.ModuleDict or nn.ParameterList in place of the {kind}."
         )
     line = f"self.{own} = nn.Parameter(...)" if kind == "attribute" and held.is_leaf else None

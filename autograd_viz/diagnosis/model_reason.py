@@ -46,7 +46,7 @@ SAID: Mapping[State, tuple[str, str]] = {  # of one, of several; what stands out
     "NaN": ("gets NaN", "get NaN"),
 }
 _PRONOUNS = {"<it>": ("it", "them"), "<they>": ("it", "they"), "<its>": ("its", "their")}
-MOST_SAID = 12  # sentences below the table
+MOST_SAID = 20  # sentences below the table
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Row:
         return said(text.clean(self.name), 1, self)
 
     def __str__(self) -> str:
-        return self.text
+        return f"{self.text} Write: {self.line}" if self.line else self.text
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -126,7 +126,7 @@ class ModelReason(Shown):
     @property
     def line(self) -> str | None:
         """The line to type that helps most of what does not train; None if there is none."""
-        for state in reversed(SAID):
+        for state in [*SAID][::-1]:
             for row in self.rows:
                 if row.state == state and row.line is not None and state != "frozen":
                     return row.line
@@ -136,13 +136,17 @@ class ModelReason(Shown):
     def title(self) -> str:
         """All in one line."""
         count = len([row for row in self.rows if row.state != "no parameter"])
-        by = f" and {self.output}" if self.output else ""
         told = [
             f"{'all ' * (number == count > 1)}{number:,} {SAID[state][number != 1]}"
             for state, number in self.states.items()
+            if state != "no parameter"
         ]
+        by = f" for {self.output}" if self.output else ""
         sums = f": {', '.join(told)}" if told else ""
-        return f"The {count:,} parameter{'s' * (count != 1)} of {self.model}{by}{sums}."
+        others = len(self.rows) - count
+        more = f" Besides, {others:,} tensor{'s' * (others != 1)} of it " if others else ""
+        more += f"{SAID['no parameter'][others != 1]}." * bool(others)
+        return f"The {count:,} parameter{'s' * (count != 1)} of {self.model}{by}{sums}.{more}"
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -157,11 +161,13 @@ class ModelReason(Shown):
             row = part.rows[0]
             if row.why:
                 found.setdefault((row.state, row.why), []).append(part)
-        order = list(reversed(SAID))
+        order = [*SAID][::-1]
         told = []
         for (_state, _), parts in sorted(found.items(), key=lambda each: order.index(each[0][0])):
             rows = [row for part in parts for row in part.rows]
-            names = text.joined([part.name for part in parts], most=3)
+            names = text.joined(
+                [part.name + ".*" * (len(part.rows) > part.times) for part in parts], most=3
+            )
             lines = {row.line for row in rows}
             line = lines.pop() if len(lines) == 1 else None
             typed = f" Write: {line}" if line else ""

@@ -13,11 +13,12 @@ from autograd_viz.networks import view
 from autograd_viz.networks.coarser import coarser
 from autograd_viz.networks.folding import Folded, folded
 from autograd_viz.networks.known import Item
-from autograd_viz.picture import Arrow, Box, Cluster, Mark, Picture, Style, marked
+from autograd_viz.picture import Arrow, Box, Mark, Picture, Style, marked
 from autograd_viz.typeset import Line, Run
 
-MOST = 14  # boxes of the graph, of which each has a place on a page
+MOST = 24  # boxes of the graph, of which each has a place on a page
 MOST_BESIDE = 8  # boxes of what the graph does not lead to
+MOST_NAMES = 6  # in one of them
 MOST_NOTES = 8
 _MARKS: Mapping[State, Mark] = {  # the first of a box's states decides
     "NaN": "alarm", "inf": "alarm", "trains": "leaf", "waits": "leaf", "zero": "empty",
@@ -34,14 +35,18 @@ _LEGEND: Mapping[str, str] = {
     "oval": "gradient function",
     "stack": "repeats",
     "lit": "the gradient goes on to what trains",
+    "rect": "the statement that cuts the way off",
     "cut": "the gradient stops here",
 }
 
 
 def drawn(reason: ModelReason, style: Style, open: str | None = None) -> Picture:
     """Draw which parts of a model train; what there is to say stands below."""
+    shown: set[str] = set()
     if reason.graph is None:
-        picture, shown = Picture("", "", (), ()), set()
+        if open is not None:
+            raise ValueError(f"open={open!r}: {reason.output or 'a model alone'} has no graph")
+        picture = Picture("", "", (), ())
     else:
         found = folded(reason.graph, None, ()).hide("views")
         while len(found.scene.items) > MOST and (fewer := coarser(found, 1 / 3)) is not None:
@@ -58,7 +63,7 @@ def drawn(reason: ModelReason, style: Style, open: str | None = None) -> Picture
     picture = _beside(picture, reason, shown)
     kinds: set[str] = {mark for box in picture.boxes for mark in box.marks}
     kinds |= {mark for arrow in picture.arrows for mark in arrow.marks}
-    kinds |= {box.shape for box in picture.boxes if not {"leaf", *_MARKS.values()} & {*box.marks}}
+    kinds |= {box.shape for box in picture.boxes if not {*_MARKS.values()} & {*box.marks}}
     said = [*reason.notes, *reason.sentences]
     more = [f"… {len(said) - MOST_NOTES:,} more sentences: print() it."]
     notes = [reason.title, *said[:MOST_NOTES], *more * (len(said) > MOST_NOTES)]
@@ -104,9 +109,7 @@ def _coloured(base: Picture, found: Folded, reason: ModelReason) -> tuple[Pictur
         replace(each, boxes=tuple(name for name in each.boxes if not name.startswith("flow-")))
         for each in base.clusters
     ]
-    return replace(
-        base, boxes=tuple(boxes), arrows=tuple(arrows), clusters=tuple(clusters)
-    ), shown
+    return replace(base, boxes=tuple(boxes), arrows=tuple(arrows), clusters=tuple(clusters)), shown
 
 
 def _lit(picture: Picture) -> Picture:
@@ -114,14 +117,21 @@ def _lit(picture: Picture) -> Picture:
     above: dict[str, list[str]] = {}
     for arrow in picture.arrows:
         above.setdefault(arrow.target, []).append(arrow.source)
-    trains = {box.id for box in picture.boxes if "leaf" in box.marks and "empty" not in box.marks}
+    stopped = {"empty", "alarm", "unused"}
+    trains = {
+        box.id
+        for box in picture.boxes
+        if "leaf" in box.marks and not stopped.intersection(box.marks)
+    }
     waiting = [*trains]
     while waiting:
         for source in above.get(waiting.pop(), ()):
             if source not in trains:
                 trains.add(source)
                 waiting.append(source)
-    ways = {(each.source, each.target): ("lit",) for each in picture.arrows if each.target in trains}
+    ways: dict[tuple[str, str], tuple[Mark, ...]] = {
+        (each.source, each.target): ("lit",) for each in picture.arrows if each.target in trains
+    }
     return marked(picture, {}, ways)
 
 
@@ -142,7 +152,7 @@ def _rows_of(
     rows |= {
         row.name: row
         for row in reason.rows
-        if row.state != "no parameter" and row.name.startswith(prefixes)
+        if row.state != "no parameter" and any(name.startswith(prefixes) for name in row.names)
     }
     return [*rows.values()]
 
@@ -163,7 +173,7 @@ def _box(box: Box, rows: Sequence[Row]) -> Box:
         return box
     mark = _mark(rows)
     kept = tuple(each for each in box.marks if each == "stack")
-    lines = _lines(_counted(rows) or ["no parameters"])
+    lines = _lines(_counted(rows)) or None
     return replace(box, lower=lines, reserve=(), marks=(*kept, *([mark] if mark else [])))
 
 
@@ -181,47 +191,57 @@ def _beside(picture: Picture, reason: ModelReason, shown: set[str]) -> Picture:
     boxes, arrows = [*picture.boxes], [*picture.arrows]
     root = boxes[0].id if boxes else None
     last = next((box.id for box in reversed(boxes) if box.id.startswith("item-")), None)
-    cuts: dict[str, str] = {}
-    hidden: tuple[Mark, ...] = ("hidden",)
-    parts = _left(reason, shown, has_graph=root is not None)
-    for number, part in enumerate(parts[:MOST_BESIDE]):
-        row = part.rows[0]
+    left = _left(reason, shown, has_graph=root is not None)
+    for number, ((state, where), parts) in enumerate(left.items()):
         own = f"beside-{number}"
-        mark = _mark(part.rows)
+        rows = [row for part in parts for row in part.rows]
+        names = [part.name for part in parts[:MOST_NAMES]]
+        more = [f"… {len(parts) - MOST_NAMES:,} more"] * (len(parts) > MOST_NAMES)
+        upper = (*((Run(name, "code"),) for name in names), *_lines(more))
+        mark = _mark(rows)
         marks: tuple[Mark, ...] = (mark,) if mark else ()
-        lower = _lines(_counted(part.rows))
-        boxes.append(Box(own, "group", ((Run(part.name, "code"),),), lower, marks=marks))
-        if row.state == "cut" and row.where is not None:
-            if row.where not in cuts:
-                cuts[row.where] = f"cut-{len(cuts)}"
-                where, _, statement = row.where.partition(": `")
-                lines = [(Run(text.clean(statement.removesuffix("`"), 60), "code"),)]
-                lines = [*(lines if statement else []), (Run(text.clean(where, 60)),)]
-                boxes.append(Box(cuts[row.where], "rect", tuple(lines), marks=("lit",)))
-                if root is not None:
-                    arrows.append(Arrow(root, cuts[row.where], ("constant",)))
-            arrows.append(Arrow(cuts[row.where], own, ("cut",)))
-        elif row.state in ("not reached", "unused") and root is not None:
-            arrows.append(Arrow(root, own, ("cut",) if row.state == "not reached" else hidden))
-        elif last is not None:
-            arrows.append(Arrow(last, own, hidden))
-    if len(parts) > MOST_BESIDE:
-        boxes.append(Box("more", "more", ((Run(f"… {len(parts) - MOST_BESIDE:,} more"),),)))
-        if root is not None:
-            arrows.append(Arrow(root, "more", hidden))
+        boxes.append(Box(own, "group", upper, _lines(_counted(rows)), marks=marks))
+        above = root
+        looks: tuple[Mark, ...] = ("hidden",)
+        if state == "not reached":
+            looks = ("cut",)
+        elif state == "cut" and where is not None:
+            above, looks = f"cut-{number}", ("cut",)
+            boxes.append(Box(above, "rect", _statement(where)))
+            if root is not None:
+                arrows.append(Arrow(root, above, ("constant",)))
+        elif state != "unused":
+            above = last
+        if above is not None:
+            arrows.append(Arrow(above, own, looks))
     return replace(picture, boxes=tuple(boxes), arrows=tuple(arrows))
 
 
-def _left(reason: ModelReason, shown: set[str], has_graph: bool) -> list[Part]:
-    """The lines of the table that no box of the graph stands for; what is cut in any case."""
+def _statement(where: str) -> tuple[Line, ...]:
+    """A statement over its place, as they stand in a sentence."""
+    place, _, statement = where.partition(": `")
+    below: Line = (Run(text.clean(place, 60)),)
+    return ((Run(text.clean(statement[:-1], 60), "code"),), below) if statement else (below,)
+
+
+def _left(
+    reason: ModelReason, shown: set[str], has_graph: bool
+) -> Mapping[tuple[State, str | None], list[Part]]:
+    """What no box of the graph stands for, by state and, of what is cut, by the statement.
+
+    What the graph does not lead to is told in any case.
+    """
     told = {"cut", "unused", "not reached"}
-    return [
-        part
-        for part in reason.parts
-        if not has_graph
-        or part.rows[0].state in told
-        or not {row.name for row in part.rows} & shown
-    ]
+    found: dict[tuple[State, str | None], list[Part]] = {}
+    for part in reason.parts:
+        row = part.rows[0]
+        if has_graph and row.state not in told and {each.name for each in part.rows} & shown:
+            continue
+        key = (row.state, row.where if row.state == "cut" else None)
+        if key not in found and len(found) == MOST_BESIDE:
+            key = [*found][-1]
+        found.setdefault(key, []).append(part)
+    return found
 
 
 def _lines(texts: Iterable[str]) -> tuple[Line, ...]:

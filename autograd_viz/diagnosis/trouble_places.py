@@ -163,4 +163,3 @@ def product_above(graph: Graph, node: int, leaves: Mapping[int, Tensor]) -> int 
             return found
         node = ways[0].source
     return None
-
