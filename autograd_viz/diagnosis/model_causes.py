@@ -156,7 +156,7 @@ class _Parameter:
         row = self._cut_or_unused()
         more = ""
         if self.held.grad is not None:
-            more = f" <its> .grad is not from {self.result}'s graph."
+            more = f" <Its> .grad is not from {self.result}'s graph."
         if (left_out := self._left_out()) is not None and self.facts.optimizer is not None:
             more += f" {left_out.why}"
         return replace(row, why=row.why + more)
@@ -302,12 +302,14 @@ class _Parameter:
     def _waits(self) -> Row:
         facts = self.facts
         line = f"{facts.result if facts.output is not None else 'loss'}.backward()"
-        events = facts.history.gradient_events(self.held)
+        history = facts.history
+        known = history.log.find(self.held) is not None
+        events = history.gradient_events(self.held) if known else []
         if facts.output is None:
             model = facts.name_of(facts.model, "model")
             return self._row(
                 "waits",
-                "<its> .grad is None: no backward pass has reached <it>, or it was cleared since. "
+                "<its> .grad is None, since no backward pass has reached <it>, or it was cleared. "
                 f"Which of the two, this says: av.why({model}, loss)",
             )
         if events and not isinstance(events[-1].what, Pass):
@@ -318,6 +320,14 @@ class _Parameter:
         told = "no backward() has written <its> .grad, or it was cleared since."
         return self._row("waits", " ".join([told, *self._remarks()]), line)
 
+    def _is_only_looked_up(self) -> bool:
+        """Whether the graph uses the weight of an embedding for nothing else."""
+        if self.facts.captured is None or self.place is None:
+            return False
+        graph = self.facts.captured[0]
+        users = {graph.nodes[edge.source].name for edge in graph.in_edges[self.place]}
+        return users <= {"EmbeddingBackward0", "EmbeddingBagBackward0"}
+
     def _remarks(self) -> list[str]:
         """What else there is to know of a parameter that trains."""
         told = []
@@ -325,15 +335,13 @@ class _Parameter:
         module = self.facts.modules.get(path)
         padding = getattr(module, "padding_idx", None)
         grad = self._brought(self.held)
-        is_rows = own == "weight" and isinstance(padding, int)
-        if is_rows and grad is not None and not largest(grad.to_dense()[padding]):
+        looked_up = own == "weight" and isinstance(padding, int) and self._is_only_looked_up()
+        if looked_up and grad is not None and not largest(grad.to_dense()[padding]):
             told.append(f"row {padding} gets 0: it is padding_idx, and has no gradient.")
         names = self.facts.names[id(self.held)]
         if len(names) > 1:
-            told.append(
-                f"{text.joined([text.clean(each) for each in names[1:]])} is the same tensor: the "
-                "gradients of all uses are added."
-            )
+            others = text.joined([text.clean(each) for each in names[1:]])
+            told.append(f"{others} is the same tensor, and the gradients of all uses are added.")
         return told
 
 

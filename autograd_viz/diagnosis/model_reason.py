@@ -45,7 +45,10 @@ SAID: Mapping[State, tuple[str, str]] = {  # of one, of several; what stands out
     "inf": ("gets inf", "get inf"),
     "NaN": ("gets NaN", "get NaN"),
 }
-_PRONOUNS = {"<it>": ("it", "them"), "<they>": ("it", "they"), "<its>": ("its", "their")}
+_PRONOUNS = {
+    "<it>": ("it", "them"), "<they>": ("it", "they"), "<its>": ("its", "their"),
+    "<Its>": ("Its", "Their"),
+}  # fmt: skip
 MOST_SAID = 20  # sentences below the table
 
 

@@ -43,6 +43,7 @@ _LEGEND: Mapping[str, str] = {
 def drawn(reason: ModelReason, style: Style, open: str | None = None) -> Picture:
     """Draw which parts of a model train; what there is to say stands below."""
     shown: set[str] = set()
+    found: Folded | None = None
     if reason.graph is None:
         if open is not None:
             raise ValueError(f"open={open!r}: {reason.output or 'a model alone'} has no graph")
@@ -66,7 +67,8 @@ def drawn(reason: ModelReason, style: Style, open: str | None = None) -> Picture
     kinds |= {box.shape for box in picture.boxes if not {*_MARKS.values()} & {*box.marks}}
     said = [*reason.notes, *reason.sentences]
     more = [f"… {len(said) - MOST_NOTES:,} more sentences: print() it."]
-    notes = [reason.title, *said[:MOST_NOTES], *more * (len(said) > MOST_NOTES)]
+    opens = _openable(found, picture) if found is not None else []
+    notes = [reason.title, *said[:MOST_NOTES], *more * (len(said) > MOST_NOTES), *opens]
     return replace(
         picture,
         title=f"What trains in {reason.model}",
@@ -76,6 +78,18 @@ def drawn(reason: ModelReason, style: Style, open: str | None = None) -> Picture
         scale={},
         style=style,
     )
+
+
+def _openable(found: Folded, picture: Picture) -> list[str]:
+    """The line that opens a closed module whose parameters are in several states."""
+    for box in picture.boxes:
+        if box.shape == "group" and box.id.startswith("item-") and len(box.lower or ()) > 1:
+            item = found.scene.items[int(box.id.removeprefix("item-"))]
+            group = found.known.groups[item.group]
+            if group.items[item.first] < 0 and group.times > 1:
+                group = found.known.groups[~group.items[item.first]]
+            return [f"picture(open={group.name!r}) opens a module."]
+    return []
 
 
 def _coloured(base: Picture, found: Folded, reason: ModelReason) -> tuple[Picture, set[str]]:
