@@ -40,6 +40,11 @@ def answer(facts: ModelFacts) -> ModelReason:
 
 
 def _notes(facts: ModelFacts) -> list[str]:
+    broken = [f"{text.joined(facts.broken, most=3)}."] if facts.broken else []
+    return [*broken, *_of_the_pass(facts)]
+
+
+def _of_the_pass(facts: ModelFacts) -> list[str]:
     if facts.output is None:
         model = facts.name_of(facts.model, "model")
         return [f"Only what .grad tells is said; of one pass: av.why({model}, loss)"]
@@ -168,7 +173,7 @@ class _Parameter:
         begin = f"no way in {result}'s graph leads to <it>"
         if facts.captured is None:
             begin = f"{result} has no graph"
-        uses = history.uses(held)
+        uses = facts.uses(held)
         needs = {seen.needs for event in uses for seen in event.inputs
                  if seen.serial == history.log.find(held)}  # fmt: skip
         if needs == {False}:
@@ -179,12 +184,12 @@ class _Parameter:
                 "before the forward pass.",
                 where=where,
             )
-        if cuts := history.cuts(held, facts.output):
+        if cuts := facts.cuts(held):
             where = facts.where(cuts[0].event)
             return self._row("cut", cut_sentences.said(facts, cuts), where=where)
         if not facts.is_recorded:
             return self._row("not reached", f"{begin}: cut off, or not used. {RECORD}")
-        if (left := history.left(held)) is not None:
+        if uses and (left := history.left(held)) is not None:
             return self._row(
                 "not reached",
                 f"numbers that follow from <it> leave PyTorch by {left.name.strip('_')}() in "
@@ -302,9 +307,7 @@ class _Parameter:
     def _waits(self) -> Row:
         facts = self.facts
         line = f"{facts.result if facts.output is not None else 'loss'}.backward()"
-        history = facts.history
-        known = history.log.find(self.held) is not None
-        events = history.gradient_events(self.held) if known else []
+        last = facts.written_by(self.held)
         if facts.output is None:
             model = facts.name_of(facts.model, "model")
             return self._row(
@@ -312,8 +315,8 @@ class _Parameter:
                 "<its> .grad is None, since no backward pass has reached <it>, or it was cleared. "
                 f"Which of the two, this says: av.why({model}, loss)",
             )
-        if events and not isinstance(events[-1].what, Pass):
-            where = facts.where(events[-1])
+        if last is not None and not isinstance(last.what, Pass):
+            where = facts.where(last)
             return self._row(
                 "waits", f"<its> .grad was cleared in {where}, and no pass has run since.", line
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import FrameType
@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch.nn.parameter import is_lazy
+from torch.nn.parameter import Parameter, is_lazy
 from torch.optim.optimizer import Optimizer
 
 from autograd_viz import names as naming
+from autograd_viz import text
 from autograd_viz.backward import traced
 from autograd_viz.capture import capture
 from autograd_viz.diagnosis.trouble_places import Places
@@ -24,8 +25,9 @@ from autograd_viz.model import Graph, Trace
 from autograd_viz.networks.flow import Entry, gradient_flow
 from autograd_viz.networks.known import known_of
 from autograd_viz.nodes import outline_of
-from autograd_viz.recorded.events import Event
-from autograd_viz.recorded.flow import History
+from autograd_viz.recorded.events import Event, Pass
+from autograd_viz.recorded.flow import Cut, History
+from autograd_viz.recorded.recorder import SWITCH
 from autograd_viz.saved import saved_by
 from autograd_viz.walk import Walk, walk_from
 
@@ -169,10 +171,85 @@ class ModelFacts:
         last = made[:, 0].searchsorted(ages, side="right") - 1
         return bool((last >= 0).all() and (ages < made[last, 1]).all())
 
+    @cached_property
+    def _called(self) -> set[int]:
+        return {id(call.ref()) for call in self.history.log.modules}
+
     def was_called(self, name: str) -> bool:
         """Whether the module that owns a parameter was called in the recording."""
-        owner = self.modules.get(name.rpartition(".")[0])
-        return any(call.ref() is owner for call in self.history.log.modules)
+        return id(self.modules[name.rpartition(".")[0]]) in self._called
+
+    # A recording may be long, and a model may have many parameters: each is asked about what
+    # concerns it alone.
+
+    def cuts(self, parameter: Tensor) -> list[Cut]:
+        """Where all recorded ways from the output to a parameter end."""
+        return self._before.cuts(parameter, self.output) if self.output is not None else []
+
+    def uses(self, parameter: Tensor) -> list[Event]:
+        """The calls that took a parameter."""
+        serial = self.history.log.find(parameter)
+        return [] if serial is None else _of(self._users[serial]).uses(parameter)
+
+    def written_by(self, parameter: Tensor) -> Event | None:
+        """What wrote or cleared the `.grad` of a parameter last."""
+        serial = self.history.log.find(parameter)
+        return None if serial is None else self._writers.get(serial)
+
+    @cached_property
+    def _before(self) -> History:
+        """What the output was made from, and what switched gradients off and on."""
+        history = self.history
+        assert self.output is not None
+        serial = history.log.find(self.output)
+        wanted = set() if serial is None else {serial, history.memory(serial)}
+        found = []
+        for event in reversed(history.events):
+            made = {seen.serial for seen in event.outputs}
+            on_the_way = made & wanted or {*map(history.memory, made)} & wanted
+            if on_the_way and event.function is not Optimizer.step:
+                taken = {seen.serial for seen in event.inputs}
+                taken |= {*map(self._copied, taken)}
+                wanted |= taken | {*map(history.memory, taken)}
+                found.append(event)
+            elif event.function is SWITCH:
+                found.append(event)
+        return _of(found[::-1])
+
+    def _copied(self, serial: int) -> int:
+        """Of a parameter the tensor that was made on its memory, as in nn.Parameter(w * 3)."""
+        held = self._alive.get(serial)
+        if not isinstance(held, Parameter):
+            return serial
+        return self.history.log.memory.get(held.data_ptr(), serial)
+
+    @cached_property
+    def _alive(self) -> Mapping[int, Tensor]:
+        return self.history.log.alive()
+
+    @cached_property
+    def _users(self) -> Mapping[int, list[Event]]:
+        """The calls by what they took."""
+        own = {self.history.log.find(parameter) for parameter in self.parameters.values()}
+        found: dict[int, list[Event]] = defaultdict(list)
+        for event in self.history.events:
+            for serial in {seen.serial for seen in event.inputs} & own:
+                found[serial].append(event)
+        return found
+
+    @cached_property
+    def _writers(self) -> Mapping[int, Event]:
+        log = self.history.log
+        found: dict[int, Event] = {}
+        for event in self.history.events:
+            if isinstance(event.what, Pass):
+                found.update((leaf.serial, event) for leaf in event.what.leaves)
+            elif event.name == "set grad" and event.inputs:
+                found[event.inputs[0].serial] = event
+            else:
+                owned = (log.owners.get(seen.serial) for seen in event.changed)
+                found.update((owner, event) for owner in owned if owner is not None)
+        return found
 
     def where(self, event: Event) -> str:
         """The statement that made a call, with the module whose forward it stands in."""
@@ -190,7 +267,7 @@ class ModelFacts:
         if self.optimizer is not None:
             groups = self.optimizer.param_groups
             return {id(each): "" for group in groups for each in group["params"]}
-        alive = self.history.log.alive()
+        alive = self._alive
         own = {id(parameter) for parameter in self.parameters.values()}
         found: dict[int, str] = {}
         for event in self.history.events:
@@ -200,6 +277,13 @@ class ModelFacts:
                     told = f"{event.what}.step() in {self.where(event)}"
                     found.update(dict.fromkeys(taken, told))
         return found or None
+
+    @cached_property
+    def broken(self) -> list[str]:
+        """The parameters and buffers that hold NaN or inf themselves, with what they hold."""
+        held = {**self.parameters, **dict(self.model.named_buffers())}
+        kinds = {name: text.trouble(each) for name, each in held.items() if not is_lazy(each)}
+        return [f"{text.clean(name)} itself holds {kind}" for name, kind in kinds.items() if kind]
 
     # What is no parameter
 
@@ -232,6 +316,13 @@ class ModelFacts:
             return []
         leaves = walk_from([tensor.grad_fn]).leaves.values()
         return [self.names[id(leaf)][0] for leaf in leaves if id(leaf) in self.names]
+
+
+def _of(events: Iterable[Event]) -> History:
+    """Some of what was recorded."""
+    history = History()
+    history.events = tuple(events)
+    return history
 
 
 def _held(name: str, value: object) -> Iterator[tuple[str, Tensor, str]]:

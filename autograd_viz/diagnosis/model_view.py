@@ -9,6 +9,7 @@ from dataclasses import replace
 from autograd_viz import text
 from autograd_viz.diagnosis.model_reason import SAID, ModelReason, Row, State
 from autograd_viz.diagnosis.model_table import Part
+from autograd_viz.model import Graph
 from autograd_viz.networks import view
 from autograd_viz.networks.coarser import coarser
 from autograd_viz.networks.folding import Folded, folded
@@ -43,41 +44,41 @@ _LEGEND: Mapping[str, str] = {
 def drawn(reason: ModelReason, style: Style, open: str | None = None) -> Picture:
     """Draw which parts of a model train; what there is to say stands below."""
     shown: set[str] = set()
-    found: Folded | None = None
-    if reason.graph is None:
-        if open is not None:
-            raise ValueError(f"open={open!r}: {reason.output or 'a model alone'} has no graph")
-        picture = Picture("", "", (), ())
-    else:
-        found = folded(reason.graph, None, ()).hide("views")
-        while len(found.scene.items) > MOST and (fewer := coarser(found, 1 / 3)) is not None:
-            if fewer.opened == found.opened:
-                break
-            found = fewer
-        if open is not None:
-            found = found.open(open)
+    picture, notes = Picture("", "", (), ()), list(reason.sentences)
+    if reason.graph is not None:
+        found = _folded(reason.graph, style, open)
         base = view.drawn(found, style, None)
         assert isinstance(base, Picture)  # not one of its frames
         picture, shown = _coloured(base, found, reason)
+        notes[MOST_NOTES:] = ["print() says more."] * (len(notes) > MOST_NOTES)
+        notes += [*_openable(found, picture), *found.notes]
+    elif open is not None:
+        raise ValueError(f"open={open!r}: {reason.output or 'a model alone'} has no graph")
     if "frozen" in reason.states:  # else nearly all of them would be
         picture = _lit(picture)
     picture = _beside(picture, reason, shown)
     kinds: set[str] = {mark for box in picture.boxes for mark in box.marks}
     kinds |= {mark for arrow in picture.arrows for mark in arrow.marks}
     kinds |= {box.shape for box in picture.boxes if not {*_MARKS.values()} & {*box.marks}}
-    said = [*reason.notes, *reason.sentences]
-    more = [f"… {len(said) - MOST_NOTES:,} more sentences: print() it."]
-    opens = _openable(found, picture) if found is not None else []
-    notes = [reason.title, *said[:MOST_NOTES], *more * (len(said) > MOST_NOTES), *opens]
     return replace(
         picture,
         title=f"What trains in {reason.model}",
         words=reason.words,
-        notes=tuple(note.replace("*", "∗") for note in notes),
+        notes=tuple(note.replace("*", "∗") for note in (reason.title, *reason.notes, *notes)),
         legend={kind: meaning for kind, meaning in _LEGEND.items() if kind in kinds},
         scale={},
         style=style,
     )
+
+
+def _folded(graph: Graph, style: Style, open: str | None) -> Folded:
+    """The graph in so few boxes that they have a place on a page."""
+    found = folded(graph, None, ()).hide("views")
+    while len(found.scene.items) > MOST and found.opened - {~0}:
+        fewer = coarser(found, 1 / 3)
+        assert fewer is not None  # as long as something is open
+        found = fewer
+    return view.bounded(found if open is None else found.open(open), style)
 
 
 def _openable(found: Folded, picture: Picture) -> list[str]:
