@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 RECORD = (
     "Which of the two is not known: run the forward pass inside `with av.record():` and ask again."
 )
+OLDER = (
+    "To know whether <they> led to these, run all of the forward pass inside `with av.record():`."
+)
 
 
 def answer(facts: ModelFacts) -> ModelReason:
@@ -202,6 +205,12 @@ class _Parameter:
                 f"{where} uses <it>, but nothing that {result} was computed from follows from "
                 "that.",
                 where=where,
+            )
+        if not facts.is_whole:
+            return self._row(
+                "not reached",
+                f"no call that was recorded uses <it>, but {result} was computed from tensors that "
+                f"are older than the recording. {OLDER}",
             )
         if not facts.was_called(self.name):
             return self._row("unused", "the module was not called in what was recorded.")

@@ -160,16 +160,43 @@ class ModelFacts:
             return False
         if self.captured is None:
             return self.history.maker(self.output) is not None
-        graph, walk, _ = self.captured
-        ages = outline_of(graph).ages.copy()
-        ages[[*walk.customs]] = -1  # the call of a custom Function is not seen, what it calls is
-        ages = ages[ages >= 0]
+        ages = self._ages
         made = np.array(
             [(event.first, event.end) for event in self.history.events if event.end > event.first]
         ).reshape(-1, 2)
         made = made[made[:, 0].argsort()]
         last = made[:, 0].searchsorted(ages, side="right") - 1
         return bool((last >= 0).all() and (ages < made[last, 1]).all())
+
+    @cached_property
+    def _ages(self) -> np.ndarray:
+        """The ages of the graph's nodes.
+
+        The call of a custom Function is not seen, and its node is left out; what it calls is seen.
+        """
+        assert self.captured is not None
+        graph, walk, _ = self.captured
+        ages = outline_of(graph).ages.copy()
+        ages[[*walk.customs]] = -1
+        return ages[ages >= 0]
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether all that the output was computed from is known to be data.
+
+        That is so if the whole model was called for it, or if it was made of nothing older than the
+        recording but parameters and buffers.
+        """
+        calls = [each for each in self.history.log.modules if each.ref() is self.model]
+        if self.captured is None and calls:
+            return True
+        for call in calls:
+            if ((call.first <= self._ages) & (self._ages < call.end)).any():
+                return True
+        own = {*self.parameters.values(), *self.model.buffers()}
+        known = {self.history.log.find(tensor) for tensor in own}
+        taken = {seen.serial for event in self._before.events for seen in event.inputs}
+        return not any(each not in known and self.history.maker(each) is None for each in taken)
 
     @cached_property
     def _called(self) -> set[int]:

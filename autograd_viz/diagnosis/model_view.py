@@ -58,7 +58,7 @@ def drawn(reason: ModelReason, style: Style, open: str | None = None) -> Picture
         picture = _lit(picture)
     picture = _beside(picture, reason, shown)
     kinds: set[str] = {mark for box in picture.boxes for mark in box.marks}
-    kinds |= {mark for arrow in picture.arrows for mark in arrow.marks}
+    kinds |= {mark for each in picture.arrows for mark in each.marks if mark in ("lit", "cut")}
     kinds |= {box.shape for box in picture.boxes if not {*_MARKS.values()} & {*box.marks}}
     return replace(
         picture,

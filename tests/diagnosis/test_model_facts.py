@@ -153,6 +153,23 @@ def test_a_recording_of_the_loss_alone_does_not_tell_what_is_unused():
     assert av.why(model, loss)["spare.weight"].state == "unused"
 
 
+def test_what_led_to_tensors_from_before_the_recording_is_not_known():
+    model = nn.ModuleDict({"body": nn.Linear(2, 2), "head": nn.Linear(2, 2)})
+    h = model["body"](torch.ones(1, 2)).detach()
+    with av.record():
+        loss = model["head"](h).sum()
+    row = av.why(model, loss)["body.weight"]
+    assert row.text == (
+        "body.weight is not reached: no call that was recorded uses it, but loss was computed from "
+        "tensors that are older than the recording. To know whether it led to these, run all of "
+        "the forward pass inside `with av.record():`."
+    )
+    with av.record():
+        h = model["body"](torch.ones(1, 2)).detach()
+        loss = model["head"](h).sum()
+    assert av.why(model, loss)["body.weight"].state == "cut"
+
+
 class Doubled(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
