@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from autograd_viz import text
 from autograd_viz.diagnosis import cut_sentences
 from autograd_viz.diagnosis.gradient_stops import largest
-from autograd_viz.diagnosis.model_facts import ModelFacts, size_of
+from autograd_viz.diagnosis.model_facts import ModelFacts, has_shape, size_of
 from autograd_viz.diagnosis.model_reason import ModelReason, Row, State
 from autograd_viz.diagnosis.trouble_places import factor, product_above
 from autograd_viz.errors import GraphFreedError
@@ -87,9 +87,7 @@ class _Parameter:
         return summarised(grad, cut=True)
 
     def row(self) -> Row:
-        from torch.nn.parameter import is_lazy
-
-        if is_lazy(self.held):
+        if not has_shape(self.held):
             return self._row("waits", "<it> has no shape before the first forward pass.")
         if not self.held.requires_grad:
             return self._frozen()

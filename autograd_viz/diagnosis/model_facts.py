@@ -370,6 +370,11 @@ def _held(name: str, value: object) -> Iterator[tuple[str, Tensor, str]]:
                 yield f"{name}[{key!r}].{own}", parameter, type(value).__name__
 
 
+def has_shape(parameter: Tensor) -> bool:
+    """Whether it has a shape: one of a lazy module has none before the first forward pass."""
+    return not is_lazy(parameter)
+
+
 def size_of(parameter: Tensor) -> tuple[int, ...]:
-    """Its shape; () of a lazy one, which has none yet."""
-    return () if is_lazy(parameter) else tuple(parameter.shape)
+    """Its shape; () of one that has none yet."""
+    return tuple(parameter.shape) if has_shape(parameter) else ()
