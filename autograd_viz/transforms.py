@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -124,9 +125,13 @@ def numbered(fold: Fold, graph: Graph, trace: Trace | None = None) -> Variables:
             continue
         if own not in local:
             local[own] = _local(trace, own, fold.steps[own])
-        slope, total = local[own][target], _total(trace, link.arrivals)
+        slope, total = local[own][target], brought(link.arrivals, trace.sent)
         if slope is None and len(graph.nodes[target].outputs) == 1:
-            slope = _quotient(total, _gradient(trace, graph, own))
+            inside = (edge for edge, ends, _ in fold.steps[own] if not ends)
+            places = [(edge, Slot(edge.target, edge.output_nr)) for edge in inside]
+            if all(trace.before_hooks(place) is None for place in chain(*places)):
+                computed = brought(link.arrivals, trace.computed)
+                slope = _quotient(computed, _gradient(trace, graph, own))
         links.append(link._replace(local=slope, contribution=total))
     return Variables(graph, trace, fold.variables, tuple(links), fold.opened)
 
@@ -302,12 +307,12 @@ def _scalar(tensor: Tensor | None) -> float | None:
     return None if tensor.is_complex() else float(tensor.to_dense().item())
 
 
-def _total(trace: Trace | None, edges: Sequence[Edge]) -> Tensor | None:
+def brought(edges: Sequence[Edge], sent: Callable[[Edge], Tensor | None]) -> Tensor | None:
     """The sum of what the edges brought; to be shown, the engine adds in its own order.
 
     None where they lead to different outputs of one operation: those are several gradients.
     """
-    if trace is None or len({edge.output_nr for edge in edges}) > 1:
+    if len({edge.output_nr for edge in edges}) > 1:
         return None
-    sent = [value for value in map(trace.sent, edges) if value is not None]
-    return summed(sent) if sent else None
+    found = [value for value in map(sent, edges) if value is not None]
+    return summed(found) if found else None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from autograd_viz import text
+from autograd_viz.formulas import hooks
 from autograd_viz.formulas.products import GRADIENT
 from autograd_viz.model import Link, Slot, Variables
 
@@ -50,7 +51,7 @@ def same(written: str, variables: Variables, link: Link, places: Places) -> bool
         link: one of its links.
         places: of the inputs of the recipe of the variable that the link begins at.
     """
-    sent = link.contribution
+    sent = hooks.computed(variables, link)
     names = set(re.findall(r"\bv\d+_|\bout\b", written))
     if sent is None or not written or "?" in written or "…" in written:
         return True

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autograd_viz.model import Slot, Variable, Variables, summed
+from autograd_viz.formulas import hooks
 from autograd_viz.pathwise import search as path_search
 from autograd_viz.pathwise.data import Path, Paths
 from autograd_viz.pathwise.ends import title
@@ -84,7 +85,21 @@ def all_paths(variables: Variables, goal: Slot, most: int) -> Paths:
         gradient,
         agrees,
         tuple(remarks),
+        () if agrees else _hooked(variables, found),
     )
+
+
+def _hooked(variables: Variables, found: path_search.Found) -> tuple[str, ...]:
+    """What hooks did to gradients on the way, nearest to the output first."""
+    trace = variables.trace
+    assert trace is not None
+    said: dict[str, None] = {}
+    for step in trace.steps:
+        if step.node in found.nodes:
+            slots = [Slot(step.node, number) for number in range(len(step.grad_outputs))]
+            edges = [edge for edge in variables.graph.out_edges[step.node] if edge in found.edges]
+            said.update((hooks.made(trace, place), None) for place in (*slots, *edges))
+    return tuple(filter(None, said))
 
 
 # One path
