@@ -253,6 +253,7 @@ class Trace(Shown):
     notes: tuple[str, ...] = ()  # what struck in the pass, in sentences
     # Of nodes that have hooks: the grad_inputs before these could change them.
     computed_by: Mapping[int, tuple[Tensor | None, ...]] = field(default_factory=dict)
+    program: Program | None = None  # that was run; None: the graph alone is known
 
     def __repr__(self) -> str:
         return f"<Trace of {len(self.steps):,} steps>"
@@ -328,6 +329,8 @@ class Trace(Shown):
         """
         from autograd_viz import transforms
 
+        if self.program is not None:
+            return self.program._variables(open, self)
         return transforms.by_variable(self.graph, self, open=open)
 
     def fold(self, open: str | Iterable[str] = ()) -> Folded:
