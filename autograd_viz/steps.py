@@ -145,7 +145,9 @@ def local_derivatives(
         if is_custom(function) or _is_hooked(function, step.node, saved):
             derivatives = _quotients(arrived, computed.get(step.node, step.grad_inputs))
         else:
-            derivatives = _called(function, [torch.ones_like(arrived)]) or (None,) * len(step.grad_inputs)
+            derivatives = _called(function, [torch.ones_like(arrived)]) or (None,) * len(
+                step.grad_inputs
+            )
         for edge in edges:
             value = derivatives[edge.input_index]
             if value is not None and value.numel() == 1 and not value.is_complex():

@@ -91,7 +91,9 @@ def _inside(variables: Variables, link: Link) -> list[Place]:
         places.append(edge)
         if edge.source == variables.nodes[link.source].node:
             continue
-        places += [Slot(edge.source, at) for at in range(len(variables.graph.nodes[edge.source].outputs))]
+        places += [
+            Slot(edge.source, at) for at in range(len(variables.graph.nodes[edge.source].outputs))
+        ]
         more = [one for one in variables.graph.in_edges[edge.source] if one.source in members]
         waiting += [one for one in more if one not in seen]
         seen.update(more)

@@ -211,7 +211,9 @@ class _Following:
             new.source, new.node = self.source, node
         elif statement is not None and (wrote := _written(statement.node, old.name)):
             new.source, new.node, new.written = self.source, wrote[2], wrote[:2]
-            new.uses = {name: used for part in wrote[::2] for name, used in self._uses(part, visit).items()}
+            new.uses = {
+                name: used for part in wrote[::2] for name, used in self._uses(part, visit).items()
+            }
         former = self.facts.moments[old.place or 0].function
         if former is moment.function and former is not None:
             new.unseen = old
