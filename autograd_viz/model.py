@@ -159,6 +159,9 @@ class Graph(Shown):
     modules: Modules | None = field(default=None, compare=False)  # by which it can be folded
     changed: frozenset[Slot] = frozenset()  # tensors changed in place after they took part
     doubts: tuple[str, ...] = ()  # what is said of values that do not follow from one another
+    given: Mapping[tuple[int, int], Tensor] = field(
+        default_factory=dict, compare=False
+    )  # small constants of another engine's operations: (node, which of its inputs)
 
     def __repr__(self) -> str:
         return f"<Graph of {len(self.nodes):,} nodes>"

@@ -11,23 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from autograd_viz.expressions import Expression, expression
 from autograd_viz.model import Edge, Graph, Link, Slot, Trace, Variable, Variables, summed
+from autograd_viz.operators.table import operation
 from autograd_viz.text import clean, has_numbers, joined
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-# Where the inputs stand that a node may know by name though the graph does not keep them.
-_PLACES = {
-    "self": 0,
-    "other": 1,
-    "exponent": 1,
-    "mat1": 1,
-    "mat2": 1,
-    "vec": 1,
-    "tensor": 1,
-    "target": 1,
-}
 
 
 class Segment(NamedTuple):
@@ -232,7 +220,8 @@ def _expressions(graph: Graph, order: list[int], anchors: set[int]) -> dict[int,
                 else _part(texts[edge.target], edge, target.outputs)
             )
         for role, symbol in node.symbols.items():
-            place = _PLACES.get(role)
+            roles = operation(node.function).roles
+            place = roles.index(role) if role in roles else None
             wanted = [] if role == "exponent" and len(inputs) == 1 else [None]
             if place is not None and inputs[place : place + 1] == wanted:
                 inputs[place : place + 1] = [Expression(clean(symbol))]

@@ -90,7 +90,9 @@ def line(variables: Variables, link: Link) -> Line:
     value = _few(contribution)
     found = notation.vector_jacobian(variables, link)
     if found is not None:
-        return (*gained, Run(sign), *notation.product_line(variables, source, found), *value)
+        product = notation.product_line(variables, source, found)
+        rows = notation.checked(found)
+        return (*gained, Run(sign), *product, *value, *((Run(rows),) if rows else ()))
     sizes = [sum(elements(o.shape) for o in variables.outputs(one)) for one in (source, target)]
     known = min(sizes) >= 0  # of a nested tensor they are not
     shapes = f", (1 × {sizes[0]}) @ ({sizes[0]} × {sizes[1]})" if known else ""

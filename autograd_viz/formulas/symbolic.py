@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import sympy
 from sympy import Expr, Symbol
 
-from autograd_viz.formulas import arrays, rounding, rules
-from autograd_viz.formulas.arrays import Array
+from autograd_viz.formulas import rounding
 from autograd_viz.formulas.failures import noted
+from autograd_viz.operators import arrays, scalars
+from autograd_viz.operators.arrays import Array
+from autograd_viz.operators.table import operation as known_as
 
 if TYPE_CHECKING:
     from autograd_viz.formulas.recipes import Operand, Operation, Recipe, Shape
@@ -167,7 +169,7 @@ def _deciding(
     return [deciding[number] for number in sorted(deciding)]
 
 
-def _slope(recipe: Recipe, place: int, sign: rules.Sign) -> Expr:
+def _slope(recipe: Recipe, place: int, sign: scalars.Sign) -> Expr:
     unknown: dict[Symbol, frozenset[Symbol]] = {}  # what has no rule -> what it is made from
     whole = _expression(recipe, sign, unknown)
     by = symbol(place, 0)
@@ -188,9 +190,11 @@ def _shortest(expression: Expr) -> Expr:
     return min(forms, key=lambda form: form.count_ops())
 
 
-def _expression(recipe: Recipe, sign: rules.Sign, unknown: dict[Symbol, frozenset[Symbol]]) -> Expr:
+def _expression(
+    recipe: Recipe, sign: scalars.Sign, unknown: dict[Symbol, frozenset[Symbol]]
+) -> Expr:
     """What the recipe computes, which is one number."""
-    done: list[list[Array]] = []
+    done: list[Sequence[Array]] = []
     sizes: list[int] = []
     for operation in recipe.operations:
         inner = [int(one.place) for one in operation.operands if one.kind == "inner"]
@@ -227,7 +231,7 @@ def _operand(
                 return None
             return Array(shape, tuple(symbol(place, at) for at in range(elements(shape))))
         case "number":
-            return arrays.scalar(rules.number(operand.place))
+            return arrays.scalar(scalars.number(operand.place))
     return arrays.scalar(_unknown(unknown, frozenset()))  # a constant that was not kept
 
 
@@ -256,25 +260,21 @@ def _made_up(
 
 
 def _outputs(
-    operation: Operation, operands: Sequence[Array], sign: rules.Sign
-) -> list[Array] | None:
-    name, options = operation.name, dict(operation.options)
+    operation: Operation, operands: Sequence[Array], sign: scalars.Sign
+) -> Sequence[Array] | None:
+    known, options = known_as(operation.name), dict(operation.options)
     if not operation.shapes:
         return None
+    if known.scalar is None or len(operands) != len(known.roles):
+        return known.small and known.small(operands, operation.shapes, options, sign)
     shape = operation.shapes[0]
-    if name in rules.UNARY and len(operands) == 1:
-        unary = rules.UNARY[name]
-        return arrays.one(arrays.elementwise(lambda x: unary(x, options, sign), operands, shape))
-    if name in rules.SEVERAL and len(operands) == rules.SEVERAL[name].__code__.co_argcount - 2:
-        several = rules.SEVERAL[name]
-        losses = name in rules.LOSSES
-        inner = max((array.shape for array in operands), key=elements) if losses else shape
-        found = arrays.elementwise(lambda *x: several(*x, options, sign), operands, inner)
-        if found is None or not losses or (inner == shape and options.get("reduction", 0) == 0):
-            return arrays.one(found)
-        reduction = "Sum" if options.get("reduction", 1) == 2 else "Mean"
-        return arrays.computed(reduction, [found], operation.shapes, {}, sign)
-    return arrays.computed(name, operands, operation.shapes, options, sign)
+    inner = max((array.shape for array in operands), key=elements) if known.loss else shape
+    rule = partial(known.scalar, scalars.Options(options, sign))
+    found = arrays.elementwise(rule, operands, inner)
+    if found is None or not known.loss or (inner == shape and options.get("reduction", 0) == 0):
+        return None if found is None else [found]
+    reduction = "Sum" if options.get("reduction", 1) == 2 else "Mean"
+    return arrays.reduced(reduction, [found], operation.shapes, {}, sign)
 
 
 class _Compiled:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograd_viz.model import Slot, Variable, Variables, summed
 from autograd_viz.formulas import hooks
+from autograd_viz.model import Slot, Variable, Variables, summed
 from autograd_viz.pathwise import search as path_search
 from autograd_viz.pathwise.data import Path, Paths
 from autograd_viz.pathwise.ends import title

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from autograd_viz.names import is_tensor
+from autograd_viz.operators.table import functions
 from autograd_viz.programs.run_facts import Facts
 from autograd_viz.programs.runs import Bound, Call, Run
 from autograd_viz.programs.sources import Source
@@ -23,9 +24,7 @@ from autograd_viz.programs.templates import dotted
 NUMBERS = (int, float, complex)
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 # Functions of which a whole number is an operand, not an option as `dim` is.
-ARITHMETIC = {"add", "sub", "mul", "div", "true_divide", "divide", "multiply", "subtract", "pow"}
-ARITHMETIC |= {"radd", "rsub", "rmul", "rdiv", "rtruediv", "rpow", "maximum", "minimum", "clamp"}
-ARITHMETIC |= {"float_power", "remainder", "fmod", "floor_divide"}
+ARITHMETIC = frozenset(functions(lambda known: known.arithmetic))
 
 Order = tuple[int, int, int]  # calls made before, 0: given or 1: computed, position
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from autograd_viz import text
 from autograd_viz.formulas import hooks
-from autograd_viz.model import Edge, Slot, Trace, Variables
+from autograd_viz.model import Edge, Slot, Variables
 from autograd_viz.typeset import Line, Run, plain
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ from typing import Any
 
 from autograd_viz import frames, svg, text
 from autograd_viz.formulas import calculus, hooks, notation, slopes
-from autograd_viz.formulas.recipes import is_to_constant, operation, roles
+from autograd_viz.formulas.recipes import is_to_constant
 from autograd_viz.model import Edge, Link, Node, Slot, Variable, Variables
 from autograd_viz.names import is_tensor
+from autograd_viz.nodes import walk_of
+from autograd_viz.operators.table import operation
 from autograd_viz.pathwise import search
 from autograd_viz.pathwise.ends import title as slot_title
-from autograd_viz.pathwise.gradients import walk_of
 from autograd_viz.picture import Formula
 from autograd_viz.saved import HOOKED, saved_by
 from autograd_viz.typeset import Line, Run, derivative, plain
@@ -297,7 +298,7 @@ def _saved(lines: LiveLines, node: Node) -> list[str]:
     if walk is None or node.kind == "accumulate":
         return []
     graph, said = lines.shown.graph, []
-    names = roles(operation(node.name))
+    names = operation(node.name).roles
     for name, value in saved_by(walk.functions[node.id]).items():
         if value is HOOKED:
             said.append(f"saves {name}, with a hook")
