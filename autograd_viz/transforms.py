@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
-from autograd_viz.expressions import Expression, expression
+from autograd_viz.expressions import expression
 from autograd_viz.model import Edge, Graph, Link, Slot, Trace, Variable, Variables, summed
 from autograd_viz.operators.table import operation
+from autograd_viz.operators.terms import Expression
 from autograd_viz.text import clean, has_numbers, joined
 
 if TYPE_CHECKING:
@@ -116,8 +116,11 @@ def numbered(fold: Fold, graph: Graph, trace: Trace | None = None) -> Variables:
         slope, total = local[own][target], brought(link.arrivals, trace.sent)
         if slope is None and len(graph.nodes[target].outputs) == 1:
             inside = (edge for edge, ends, _ in fold.steps[own] if not ends)
-            places = [(edge, Slot(edge.target, edge.output_nr)) for edge in inside]
-            if all(trace.before_hooks(place) is None for place in chain(*places)):
+            if not any(
+                trace.before_hooks(edge) is not None
+                or trace.before_hooks(Slot(edge.target, edge.output_nr)) is not None
+                for edge in inside
+            ):
                 computed = brought(link.arrivals, trace.computed)
                 slope = _quotient(computed, _gradient(trace, graph, own))
         links.append(link._replace(local=slope, contribution=total))

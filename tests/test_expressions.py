@@ -11,7 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import autograd_viz as av
-from autograd_viz.expressions import Expression, expression
+from autograd_viz.expressions import expression
+from autograd_viz.operators.terms import Expression
 from tests.examples import examples
 
 UNARY: dict[str, Callable[..., torch.Tensor]] = {

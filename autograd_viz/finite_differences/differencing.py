@@ -14,7 +14,7 @@ from autograd_viz.finite_differences import held_fixed
 from autograd_viz.finite_differences.data import Errors, Nudge, Value, checked_step
 from autograd_viz.finite_differences.shifted_runs import Shifted
 from autograd_viz.formulas import hooks
-from autograd_viz.model import Slot, Variables
+from autograd_viz.model import Variables
 from autograd_viz.pathwise import search
 from autograd_viz.programs.forward import Program
 from autograd_viz.text import as_written, clean
@@ -77,19 +77,11 @@ def _on_the_way(runs: Shifted) -> Iterator[str]:
         return
     graph = runs.variables.graph
     found = search.found(graph, search.inputs_first(graph), graph.outputs[0], runs.place)
-    said: dict[str, None] = {}
-    for step in trace.steps:
-        if step.node in found.nodes:
-            node = graph.nodes[step.node]
-            slots = [Slot(step.node, number) for number in range(len(step.grad_outputs))]
-            edges = [edge for edge in graph.out_edges[step.node] if edge in found.edges]
-            said.update((hooks.made(trace, place), None) for place in (*slots, *edges))
-            if node.custom:
-                said[
-                    f"{clean(node.name)} is what the author of a custom Function gives for its "
-                    "derivative"
-                ] = None
-    yield from filter(None, said)
+    yield from hooks.on_the_way(trace, found.nodes, found.edges)
+    for node in sorted(found.nodes):
+        if graph.nodes[node].custom:
+            name = clean(graph.nodes[node].name)
+            yield f"{name} is what the author of a custom Function gives for its derivative"
 
 
 def _number(program: Program) -> Tensor:

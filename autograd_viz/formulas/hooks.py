@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -30,7 +30,7 @@ def made(trace: Trace | None, place: Place) -> str:
 def at(variables: Variables, variable: Variable) -> list[Place]:
     """Where hooks changed what arrives at a variable with one output."""
     trace = variables.trace
-    if trace is None or variable.node not in trace.step_of:
+    if trace is None or variable.node is None or variable.node not in trace.step_of:
         return []
     if len(variables.graph.nodes[variable.node].outputs) > 1:
         return []
@@ -98,6 +98,17 @@ def _inside(variables: Variables, link: Link) -> list[Place]:
         waiting += [one for one in more if one not in seen]
         seen.update(more)
     return _changed(variables.trace, places)
+
+
+def on_the_way(trace: Trace, nodes: Collection[int], edges: Collection[Edge]) -> list[str]:
+    """What hooks made on these nodes and edges, nearest to the output first."""
+    said: dict[str, None] = {}
+    for step in trace.steps:
+        if step.node in nodes:
+            places: list[Place] = [Slot(step.node, at) for at in range(len(step.grad_outputs))]
+            places += [edge for edge in trace.graph.out_edges[step.node] if edge in edges]
+            said.update((made(trace, place), None) for place in places)
+    return [text for text in said if text]
 
 
 def _changed(trace: Trace, places: Iterable[Place]) -> list[Place]:

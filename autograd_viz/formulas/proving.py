@@ -71,7 +71,7 @@ class _Kept(Mapping[Hashable, Any]):
         return max([elements, *map(math.prod, shapes)])
 
     def __getitem__(self, key: Hashable) -> Tensor:
-        value = self._found(key)
+        value: Tensor | None = self._found(key)
         if value is None or not _is_plain(value):
             raise KeyError(key)
         if self.exact and (value.is_floating_point() or value.is_complex()):

@@ -163,7 +163,7 @@ def _unbroadcast(g: Product, target: Shape) -> Product | None:
         return None
     dims = list(range(new)) or repeated
     shown = dims[0] if len(dims) == 1 else tuple(dims)
-    keep = {"keepdim": True} if repeated else {}
+    keep: dict[str, Any] = {"keepdim": True} if repeated else {}
     return single(call("sum", g.whole(), dim=shown, **keep), target)
 
 

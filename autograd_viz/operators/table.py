@@ -47,7 +47,7 @@ class Operation:
     words: tuple[str, ...] = ()  # what other engines call it
     options: frozenset[str] = frozenset()  # that its rules know; with another there is no formula
     scalar: Scalar | None = None  # (options, *numbers) -> SymPy's expression
-    small: Scalar | None = None  # (arrays, shapes, options) -> arrays of SymPy's expressions
+    small: Scalar | None = None  # (what is known, *arrays) -> arrays of SymPy's expressions
     tensor: tuple[p.Rule, ...] = ()  # of each input the vector-Jacobian product
     whole: bool = False  # its text has all that it takes to compute it
     loss: bool = False  # `scalar` is what one element adds to it
@@ -312,71 +312,78 @@ _define(
 # Of whole tensors
 
 _define(
-    "Sum", options="dim keepdim", small=lambda *a: arrays.reduced("Sum", *a), tensor=(p.spread,)
-)
+    "Sum", options="dim keepdim", small=lambda k, x: arrays.reduced(k, x, lambda all: m.Add(*all)),
+    tensor=(p.spread,),
+)  # fmt: skip
 _define(
-    "Mean", options="dim keepdim", small=lambda *a: arrays.reduced("Mean", *a), tensor=(p.spread,)
-)
-_define("Prod", options="dim keepdim", small=lambda *a: arrays.reduced("Prod", *a))
+    "Mean", options="dim keepdim", tensor=(p.spread,),
+    small=lambda k, x: arrays.reduced(k, x, lambda all: m.Add(*all) / len(all)),
+)  # fmt: skip
+_define(
+    "Prod", options="dim keepdim", small=lambda k, x: arrays.reduced(k, x, lambda all: m.Mul(*all))
+)  # fmt: skip
 _define(
     "Amax Max", options="dim keepdim", flat="somewhere",
-    small=lambda *a: arrays.reduced("Largest", *a),
+    small=lambda k, x: arrays.reduced(k, x, lambda all: arrays.extreme(k, all, 1)),
 )  # fmt: skip
 _define(
     "Amin Min", options="dim keepdim", flat="somewhere",
-    small=lambda *a: arrays.reduced("Smallest", *a),
+    small=lambda k, x: arrays.reduced(k, x, lambda all: arrays.extreme(k, all, -1)),
 )  # fmt: skip
-_define("Logsumexp", options="dim keepdim", small=lambda *a: arrays.reduced("Logsumexp", *a))
+_define(
+    "Logsumexp", options="dim keepdim",
+    small=lambda k, x: arrays.reduced(k, x, lambda all: m.log(m.Add(*map(m.exp, all)))),
+)  # fmt: skip
 _define(
     "LinalgVectorNorm", options="ord dim keepdim",
-    small=lambda *a: arrays.reduced("Norm", *a) if a[2].get("ord") == 2 else None,
+    small=lambda k, x: arrays.reduced(k, x, lambda all: m.sqrt(m.Add(*(one**2 for one in all))))
+    if k.options.get("ord") == 2 else None,
 )  # fmt: skip
 _define(
-    "Softmax", options="dim", flat="somewhere", small=lambda *a: arrays.softmax(*a),
+    "Softmax", options="dim", flat="somewhere", small=lambda k, x: arrays.softmax(k, x),
     tensor=(p.softmax,),
 )  # fmt: skip
 _define(
-    "LogSoftmax", options="dim", flat="somewhere", small=lambda *a: arrays.log_softmax(*a),
+    "LogSoftmax", options="dim", flat="somewhere", small=lambda k, x: arrays.log_softmax(k, x),
     tensor=(p.log_softmax,),
 )  # fmt: skip
-_define("Stack", options="dim", small=lambda *a: arrays.together("Stack", *a))
-_define("Cat", options="dim", small=lambda *a: arrays.together("Cat", *a))
+_define("Stack", options="dim", small=lambda k, *x: arrays.np.stack(x, axis=k.joined(x[0])))
+_define("Cat", options="dim", small=lambda k, *x: arrays.np.concatenate(x, axis=k.joined(x[0])))
 _define(
-    "Dot", "self tensor", "matmul", sign="@", symmetric=True, small=lambda *a: arrays.dot(*a),
+    "Dot", "self tensor", "matmul", sign="@", symmetric=True, small=lambda k, x, y: x @ y,
     tensor=(p.dot, p.dot),
 )  # fmt: skip
+_MATRICES = (p.matrices, p.matrices)
+_define("Mv", "self vec", "matmul", sign="@", small=lambda k, x, y: x @ y, tensor=_MATRICES)
+_define("Mm", "self mat2", "matmul", sign="@", small=lambda k, x, y: x @ y, tensor=_MATRICES)
+_define("Bmm", "self mat2", "matmul", sign="@", tensor=_MATRICES)
 _define(
-    "Mv", "self vec", "matmul", sign="@", small=lambda *a: arrays.matrices(*a),
-    tensor=(p.matrices, p.matrices),
+    "Addmm", "self mat1 mat2", options="alpha beta", tensor=(*_MATRICES, p.matrices),
+    small=lambda k, x, y, z: (
+        x + y @ z if {k.options.get("alpha", 1), k.options.get("beta", 1)} == {1} else None
+    ),
 )  # fmt: skip
 _define(
-    "Mm", "self mat2", "matmul", sign="@", small=lambda *a: arrays.matrices(*a),
-    tensor=(p.matrices, p.matrices),
-)  # fmt: skip
-_define("Bmm", "self mat2", "matmul", sign="@", tensor=(p.matrices, p.matrices))
-_define(
-    "Addmm", "self mat1 mat2", options="alpha beta", small=lambda *a: arrays.added(*a),
-    tensor=(p.matrices, p.matrices, p.matrices),
-)  # fmt: skip
-_define(
-    "T", looks="view", words="transpose", small=lambda *a: arrays.ordered(*a),
-    tensor=(p.transposed,),
-)  # fmt: skip
-_define(
-    "Transpose", looks="view", options="dim0 dim1", small=lambda *a: arrays.ordered(*a),
-    tensor=(p.transposed,),
-)  # fmt: skip
-_define(
-    "Permute", looks="view", options="dims", small=lambda *a: arrays.ordered(*a),
-    tensor=(p.transposed,),
+    "T Transpose Permute", looks="view", options="dim0 dim1 dims", words="transpose",
+    small=lambda k, x: arrays.ordered(k, x), tensor=(p.transposed,),
 )  # fmt: skip
 _define(
     "View ReshapeAlias UnsafeView Unflatten Unsqueeze Squeeze", looks="view", options="dim",
-    small=lambda *a: arrays.reshaped(*a), tensor=(p.reshaped,),
+    small=lambda k, x: x.reshape(k.shape), tensor=(p.reshaped,),
 )  # fmt: skip
-_define("Expand", looks="view", small=lambda *a: arrays.expanded(*a), tensor=(p.same,))
-_define("Select", looks="view", options="dim index", small=lambda *a: arrays.selected(*a))
-_define("Unbind", looks="view", options="dim", small=lambda *a: arrays.unbound(*a))
-_define("Slice", looks="view", options="dim start end step", small=lambda *a: arrays.sliced(*a))
+_define(
+    "Expand", looks="view", small=lambda k, x: arrays.np.broadcast_to(x, k.shape), tensor=(p.same,)
+)  # fmt: skip
+_define(
+    "Select", looks="view", options="dim index",
+    small=lambda k, x: x.take(k.options["index"], axis=k.dim(x)),
+)  # fmt: skip
+_define(
+    "Unbind", looks="view", options="dim",
+    small=lambda k, x: list(arrays.np.moveaxis(x, k.dim(x), 0)),
+)  # fmt: skip
+_define(
+    "Slice", looks="view", options="dim start end step", small=lambda k, x: arrays.sliced(k, x)
+)  # fmt: skip
 _define("Alias", looks="view", scalar=lambda o, x: x, tensor=(p.same,))
 _define("Detach Split", looks="view")

@@ -66,7 +66,9 @@ class Term:
     pair: tuple[Term, Term] | None = None  # of a product of matrices
     constant: float | None = None  # of a number
 
-    inside = Expression.inside
+    def inside(self, strength: int) -> str:
+        """The text as a part of a larger one, in parentheses where it needs them."""
+        return Expression(self.text, self.strength).inside(strength)
 
     def value(self, values: Values, rows: Any = None) -> Any:
         """What it computes, or some rows of that."""

@@ -85,21 +85,8 @@ def all_paths(variables: Variables, goal: Slot, most: int) -> Paths:
         gradient,
         agrees,
         tuple(remarks),
-        () if agrees else _hooked(variables, found),
+        () if agrees else tuple(hooks.on_the_way(trace, found.nodes, found.edges)),
     )
-
-
-def _hooked(variables: Variables, found: path_search.Found) -> tuple[str, ...]:
-    """What hooks did to gradients on the way, nearest to the output first."""
-    trace = variables.trace
-    assert trace is not None
-    said: dict[str, None] = {}
-    for step in trace.steps:
-        if step.node in found.nodes:
-            slots = [Slot(step.node, number) for number in range(len(step.grad_outputs))]
-            edges = [edge for edge in variables.graph.out_edges[step.node] if edge in found.edges]
-            said.update((hooks.made(trace, place), None) for place in (*slots, *edges))
-    return tuple(filter(None, said))
 
 
 # One path

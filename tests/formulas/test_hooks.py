@@ -1,5 +1,7 @@
 """Where a hook changed a gradient, the chain rule alone does not hold, and each view says so."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -20,7 +22,8 @@ def double_in_place_at_tensor(x):
 
 def double_at_function(x):
     y = x.exp()
-    y.grad_fn.register_hook(lambda sent, arrived: (2 * sent[0],))
+    function: Any = y.grad_fn
+    function.register_hook(lambda sent, arrived: (2 * sent[0],))
     return y
 
 
@@ -89,7 +92,8 @@ def test_no_hook_is_told_where_one_changes_nothing():
     x = torch.tensor(1.0, requires_grad=True)
     y = x.exp()
     y.register_hook(lambda grad: None)
-    y.grad_fn.register_hook(lambda sent, arrived: None)
+    function: Any = y.grad_fn
+    function.register_hook(lambda sent, arrived: None)
     assert not any("hook" in line for line in lines_of(y, x))
 
 
@@ -120,7 +124,8 @@ def test_paths_are_products_of_derivatives_and_do_not_claim_what_a_hook_breaks(d
 def test_a_scalar_on_the_way_through_tensors_has_the_derivative_without_the_hook():
     x = torch.tensor(2.0, requires_grad=True)
     y = torch.stack([x, x]).sum()
-    y.grad_fn.register_hook(lambda sent, arrived: (7 * sent[0],))
+    function: Any = y.grad_fn
+    function.register_hook(lambda sent, arrived: (7 * sent[0],))
     z = y * 1.0
     variables = av.trace(z, names={"x": x, "y": y, "z": z}).variables()
     local = {(a.source, a.target): a.local for a in variables.links}
@@ -130,7 +135,8 @@ def test_a_scalar_on_the_way_through_tensors_has_the_derivative_without_the_hook
 
 def test_a_hook_of_a_module_is_told():
     layer = torch.nn.Linear(1, 1, bias=False)
-    layer.register_full_backward_hook(lambda module, sent, arrived: (5 * sent[0],))
+    five: Any = lambda module, sent, arrived: (5 * sent[0],)  # noqa: E731
+    layer.register_full_backward_hook(five)
     x = torch.tensor([[1.0]], requires_grad=True)
     with torch.no_grad():
         layer.weight.fill_(2)

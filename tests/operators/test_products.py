@@ -30,4 +30,5 @@ def test_a_new_operation_of_two_inputs_needs_its_record_alone(place):
     assert len(TABLE["Div"].tensor) == 2
     step = Step("Div", place, (Term("x", (2, 3)), Term("y", (2, 3))), G, {})
     found = vector_jacobian([step], False, lambda s: TABLE[s.name].tensor[s.place])
+    assert found is not None
     assert found.text == ["∂ / y", "-∂ * x / y**2"][place]
