@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +75,9 @@ def _of_numbers(name: str) -> Iterator[Found]:
         except Exception:
             continue  # it takes no numbers
         if isinstance(output, Tensor) and output.requires_grad and output.numel() == 1:
-            yield from _look(output, [x for x in tree_leaves((first, args, kwargs)) if isinstance(x, Tensor)])
+            yield from _look(
+                output, [x for x in tree_leaves((first, args, kwargs)) if isinstance(x, Tensor)]
+            )
 
 
 def _element(tensor: Tensor) -> Tensor:
@@ -91,7 +93,9 @@ def _tensors(tree: Any) -> Iterable[Tensor]:
 
 def _look(output: Tensor, leaves: list[Tensor]) -> Iterator[Found]:
     names: dict[str, Tensor] = {f"x{at}": leaf for at, leaf in enumerate(leaves)}
-    names = {name: leaf for name, leaf in names.items() if leaf.is_floating_point() or leaf.is_complex()}
+    names = {
+        name: leaf for name, leaf in names.items() if leaf.is_floating_point() or leaf.is_complex()
+    }
     start = start_of(output)
     variables = av.trace(output, start, names={**names, "y": output}).variables()
     root = variables.root
@@ -99,7 +103,11 @@ def _look(output: Tensor, leaves: list[Tensor]) -> Iterator[Found]:
     for link in variables.links:
         if link.source != root.id or link.contribution is None:
             continue
-        sizes = [math.prod(one.shape) for end in link[:2] for one in variables.outputs(variables.nodes[end])]
+        sizes = [
+            math.prod(one.shape)
+            for end in link[:2]
+            for one in variables.outputs(variables.nodes[end])
+        ]
         if sizes == [1, 1] and slopes.local_derivative(variables, link):
             kinds["numbers"].append(_of_number(variables, link))
         else:
