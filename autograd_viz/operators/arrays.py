@@ -83,7 +83,8 @@ def elementwise(rule: Callable[..., Expr | None], arrays: Sequence[Array], shape
 
 def each(function: Callable[[Expr], Expr], x: Array) -> Array:
     """A function of each element."""
-    return array([function(item) for item in x.reshape(-1)], x.shape)
+    given = np.asarray(x, dtype=object)  # of no dimension NumPy makes an expression alone
+    return array([function(item) for item in given.reshape(-1)], given.shape)
 
 
 def reduced(known: Known, x: Array, combined: Callable[[Sequence[Expr]], Expr]) -> Array:

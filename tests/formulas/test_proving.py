@@ -139,7 +139,8 @@ def large(function, *shapes):
 @pytest.mark.parametrize(
     ("function", "shapes", "products"),
     [
-        (lambda x, w: x @ w, [(1024, 512), (512, 256)], ["(grad of out) @ x1ᵀ", "x0ᵀ @ (grad of out)"]),
+        (lambda x, w: x @ w, [(1024, 512), (512, 256)],
+         ["(grad of out) @ x1ᵀ", "x0ᵀ @ (grad of out)"]),
         (lambda x, b: x + b, [(1024, 512), (512,)], ["(grad of out)", "sum((grad of out), dim=0)"]),
         (lambda x, y: x * y, [(1024, 512)] * 2, ["(grad of out) * x1", "(grad of out) * x0"]),
     ],

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import sympy
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -20,6 +21,7 @@ from autograd_viz.formulas import notation, slopes, symbolic
 from autograd_viz.formulas.failures import failures
 from autograd_viz.formulas.recipes import read
 from autograd_viz.model import Link, Variables
+from autograd_viz.operators import scalars
 from tests.sweeps import database
 from tests.sweeps.checking import start_of
 
@@ -33,6 +35,15 @@ FUNCTIONS: dict[str, Any] = {  # what the words in a product mean, said once mor
     "softplus": torch.nn.functional.softplus,
     "pi": torch.tensor(math.pi, dtype=torch.float64),
     "log": lambda x: torch.log(torch.as_tensor(x, dtype=getattr(x, "dtype", torch.float64))),
+}
+
+
+MEANINGS: dict[Any, Callable[[Any], Any]] = {  # of functions that SymPy does not have
+    scalars.log2: lambda x: sympy.log(x) / sympy.log(2),
+    scalars.log10: lambda x: sympy.log(x) / sympy.log(10),
+    scalars.sigmoid: lambda x: 1 / (1 + sympy.exp(-x)),
+    scalars.softplus: lambda x: sympy.log(1 + sympy.exp(x)),
+    scalars.sinc: lambda x: sympy.sinc(sympy.pi * x),
 }
 
 
@@ -131,7 +142,10 @@ def _of_number(variables: Variables, link: Link) -> str | None:
         for place, numbers in enumerate(found.numbers)
         for at, number in enumerate(numbers or ())
     }
-    mine = complex(known.expression.subs(values).evalf(30, chop=True))
+    plain = known.expression
+    for own, meaning in MEANINGS.items():
+        plain = plain.replace(own, meaning)
+    mine = complex(plain.subs(values).evalf(30, chop=True))
     if link.local is None:
         return ""  # only with 0 was it compared
     if abs(mine.imag) > 1e-12:
@@ -171,11 +185,12 @@ def page(rows: dict[str, dict[str, str]]) -> str:
     lines = [
         "# Formulas",
         "",
-        "Which operators of PyTorch's own test database have a formula for their gradients. Between "
-        "numbers it is the local derivative, between tensors the vector-Jacobian product. A formula "
-        "is shown where it gives the gradient at the recorded values; elsewhere the number stands "
-        "alone. *some*: of some samples, since an option, a dimension or a branch has no rule. This page "
-        "is written by `python -m tests.sweeps.formulas`, and a test holds it against what is shown.",
+        "Which operators of PyTorch's own test database have a formula for their gradients: "
+        "between\nnumbers the local derivative, between tensors the vector-Jacobian product. A "
+        "formula is shown\nwhere it gives the gradient at the recorded values; elsewhere the "
+        "number stands alone. *some*:\nof some samples, since an option, a dimension or a branch has no "
+        "rule. This page is written by\n`python -m tests.sweeps.formulas`, and a test holds it "
+        "against what is shown.",
         "",
         "| operator | between numbers | between tensors |",
         "|---|---|---|",
@@ -198,16 +213,21 @@ def row_of(found: Iterable[Found]) -> dict[str, str]:
     return row
 
 
+def sweep() -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The rows of the page, and what is wrong."""
+    rows: dict[str, dict[str, str]] = {}
+    wrong: list[str] = []
+    for operator in database.OPERATORS:
+        seen = list(samples(operator))
+        rows[operator] = row_of(seen)
+        wrong += [f"{operator}: {fault}" for one in seen for fault in one.wrong]
+        wrong += [f"{operator}: {failures.pop()!r}" for _ in range(len(failures))]
+    return rows, wrong
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    table = {}
-    for operator in database.OPERATORS:
-        seen = list(samples(operator))
-        table[operator] = row_of(seen)
-        for one in seen:
-            for fault in one.wrong:
-                print(operator, fault)
-        while failures:
-            print(operator, repr(failures.pop()))
+    table, faults = sweep()
+    print(*faults, sep="\n")
     PAGE.write_text(page(table), encoding="utf-8")
