@@ -188,8 +188,8 @@ def page(rows: dict[str, dict[str, str]]) -> str:
         "Which operators of PyTorch's own test database have a formula for their gradients: "
         "between\nnumbers the local derivative, between tensors the vector-Jacobian product. A "
         "formula is shown\nwhere it gives the gradient at the recorded values; elsewhere the "
-        "number stands alone. *some*:\nof some samples, since an option, a dimension or a branch has "
-        "no rule. This page is written by\n`python -m tests.sweeps.formulas`, and a test holds it "
+        "number stands alone. *some*:\nof some samples, since an option, a dimension or a branch "
+        "has no rule. This page is written by\n`python -m tests.sweeps.formulas`, and a test holds it "
         "against what is shown.",
         "",
         "| operator | between numbers | between tensors |",
