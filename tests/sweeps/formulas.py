@@ -189,8 +189,8 @@ def page(rows: dict[str, dict[str, str]]) -> str:
         "between\nnumbers the local derivative, between tensors the vector-Jacobian product. A "
         "formula is shown\nwhere it gives the gradient at the recorded values; elsewhere the "
         "number stands alone. *some*:\nof some samples, since an option, a dimension or a branch "
-        "has no rule. This page is written by\n`python -m tests.sweeps.formulas`, and a test holds it "
-        "against what is shown.",
+        "has no rule. This page is written by\n`python -m tests.sweeps.formulas`, and a test holds "
+        "it against what is shown.",
         "",
         "| operator | between numbers | between tensors |",
         "|---|---|---|",
