@@ -92,7 +92,7 @@ def _of_numbers(name: str) -> Iterator[Found]:
 
 
 def _element(tensor: Tensor) -> Tensor:
-    if not tensor.numel():
+    if not tensor.numel() or tensor.layout is not torch.strided or tensor.is_nested:
         return tensor
     one = tensor.detach().reshape(-1)[0].clone()
     return one.requires_grad_(tensor.requires_grad)
