@@ -17,7 +17,7 @@ from autograd_viz.errors import GradError, NotATensorError
 from autograd_viz.model import Graph, Trace
 from autograd_viz.recording import recorded_pass
 from autograd_viz.saved import Saved
-from autograd_viz.steps import Steps, local_derivatives
+from autograd_viz.steps import Steps, computed_by, local_derivatives
 from autograd_viz.walk import Walk, garbage_collection_paused
 
 if TYPE_CHECKING:
@@ -125,8 +125,9 @@ def traced(
         found = recorded_pass(walk, outputs, starts, frame, memory)
         steps = Steps(graph, walk, starts, found.events)
         with torch.no_grad():
-            local = local_derivatives(graph, walk, saved, steps)
-    return Trace(graph, steps, found.leaf_grads, tuple(starts), local, found.notes)
+            computed = computed_by(walk, saved, steps, found.hooked)
+            local = local_derivatives(graph, walk, saved, steps, computed)
+    return Trace(graph, steps, found.leaf_grads, tuple(starts), local, found.notes, computed)
 
 
 def starting_grads(outputs: Sequence[Tensor], grad: object) -> list[Tensor]:
