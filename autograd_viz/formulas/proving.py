@@ -44,8 +44,8 @@ def proven(product: Product, variables: Variables, link: Link, found: Read) -> P
             for kept.exact in (False, True):
                 if _agrees(product.value(kept, rows), compared):
                     return product
-        except (KeyError, RuntimeError, IndexError, TypeError, ValueError):
-            return None  # not kept, or of shapes that do not go together
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
+            return None  # not kept, a number divided by 0, or shapes that do not go together
     return None
 
 

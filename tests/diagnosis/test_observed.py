@@ -71,7 +71,7 @@ ZEROS = {
     "where": (
         lambda x: torch.where(x > 0, torch.ones(()), x) * 3,
         number(2.0),
-        "WhereBackward0 (in `y = where(?, x) * 3`): where does not use x, which is 2: its "
+        "WhereBackward0 (in `y = where(?, ?, x) * 3`): where does not use x, which is 2: its "
         "condition is True there.",
     ),
     "a mask": (
@@ -153,8 +153,8 @@ def test_what_was_chosen_and_what_was_not():
     a, b = number(1.0), number(5.0)
     y = torch.stack([a, b * 2])[1]
     assert av.why(a, passed(y)).text == (
-        "a.grad is 0 because the gradient becomes 0 at SelectBackward0 (in `y = select(stack(a, b "
-        "* 2))`): select took its result from what mul gives, which is 10, and not from a, which "
+        "a.grad is 0 because the gradient becomes 0 at SelectBackward0 (in `y = stack(a, b "
+        "* 2)[1]`): select took its result from what mul gives, which is 10, and not from a, which "
         "is 1."
     )
 
@@ -185,9 +185,9 @@ def test_each_way_is_told():
     y = torch.relu(x)[0]
     assert why(x, y) == (
         "x.grad is 0 because it becomes 0 on each of 2 ways: (1) the gradient becomes 0 at "
-        "SelectBackward0 (in `y = select(relu(x))`): select took its result from element [0] of "
+        "SelectBackward0 (in `y = relu(x)[0]`): select took its result from element [0] of "
         "what relu gives, which is 0, and not from x[1], which is 2; (2) the gradient becomes 0 at "
-        "ReluBackward0 (in `y = select(relu(x))`): the slope of relu is 0 at x[0], which is -1; at "
+        "ReluBackward0 (in `y = relu(x)[0]`): the slope of relu is 0 at x[0], which is -1; at "
         "1 it is not."
     )
 
@@ -247,10 +247,10 @@ def test_a_nan_behind_a_branch_that_was_not_taken():
     y = torch.where(x > 0, torch.sqrt(x), torch.zeros(2))
     loss = y.sum()
     assert av.why(x, passed(loss)).text == (
-        "x.grad holds NaN because SqrtBackward0 (in `y = where(sqrt(x), ?)`) makes NaN of a finite "
+        "x.grad holds NaN because SqrtBackward0 (in `y = where(?, sqrt(x), ?)`) makes NaN of a finite "
         "gradient: x[0] is -1 here, of which sqrt makes NaN; the slope of sqrt there is NaN, what "
         "arrives is 0, and 0 * NaN is NaN. The 0 is there because the gradient becomes 0 at "
-        "WhereBackward0 (in `y = where(sqrt(x), ?)`): where does not use element [0] of what sqrt "
+        "WhereBackward0 (in `y = where(?, sqrt(x), ?)`): where does not use element [0] of what sqrt "
         "gives, which is NaN: its condition is False there. Guard the input of sqrt, not its "
         "result: give it a harmless number where the result is not used, as torch.where(mask, x, "
         "1) does. Tried, with 1 in the place of x[0]: x.grad is [0, 0.25] instead of [NaN, 0.25]."
