@@ -60,6 +60,7 @@ def is_alive(window: lab.Lab) -> None:
 def folder(tmp_path_factory) -> Path:
     folder: Path = tmp_path_factory.mktemp("notebooks")
     lab.notebook(folder / "saved.ipynb", CELLS)
+    lab.notebook(folder / "alone.ipynb", CELLS[:3])
     return folder
 
 
@@ -146,3 +147,13 @@ def test_what_is_no_longer_shown_is_not_kept(window, folder):
         "widgets"
         not in json.loads((folder / "saved.ipynb").read_text(encoding="utf-8"))["metadata"]
     )
+
+
+def test_an_explorer_alone_is_kept(window, folder):
+    window.run("application:close-all")
+    window.open("alone.ipynb")
+    window.run("notebook:run-all-cells")
+    expect(output(window, 2).locator(".avx")).to_be_visible()
+    window.page.evaluate(SAVED)
+    kept = stored(folder / "alone.ipynb").values()
+    assert [one["model_name"] for one in kept if one["model_module"] == "anywidget"] == ["AnyModel"]

@@ -527,6 +527,7 @@ w
 def test_it_is_an_anywidget():
     assert issubclass(Explorer, ipywidgets.DOMWidget)
     assert Explorer._esm.rstrip().endswith("export default { initialize, render };")
+    assert Explorer._esm.count("\nexport ") == 1  # beside another one, `initialize` is not called
 
 
 # What the function raises at the beginning.
