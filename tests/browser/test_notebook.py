@@ -13,7 +13,7 @@ from playwright.sync_api import Page, Response, expect
 
 from tests.browser import lab, servers
 from tests.browser.test_lab import CELLS, SCREENSHOTS, shows, slide
-from tests.browser.test_saved import stored
+from tests.browser.test_saved import stored, until_found
 from tests.browser.visits import visit
 from tests.building import built, environment, outside
 
@@ -102,6 +102,6 @@ def test_it_works_in_notebook_7(page, address, folder):
     page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.get_by_role("menuitem", name="Shut Down Kernel", exact=True).click()
     expect(page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')).to_have_count(0)
-    page.reload()
+    until_found(page, page.reload)
     expect(explorer).to_have_count(1, timeout=60_000)
     shows(explorer, 8.0, 8.0)
