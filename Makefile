@@ -42,13 +42,14 @@ site: $(STAMP)
 	$(BIN)/python docs/site/building.py $(ARGS)
 
 # One run for everything, doctests and notebooks included, so that its last line counts everything. loadscope: the
-# cells of a notebook stay in order and in one process. IPYTHONDIR: the user's own profile may change what cells show.
+# cells of a notebook stay in order and in one process; tests/conftest.py says what comes first. Three processes, since
+# some wait for servers and browsers. IPYTHONDIR: the user's own profile may change what cells show.
 # TQDM_DISABLE: on a slow machine a bar of progress would stand in the output of a cell.
 test: export IPYTHONDIR := $(CURDIR)/$(VENV)/ipython
 test refresh: export TQDM_DISABLE := 1
 # Types and rules are those of requirements.txt.
 test: $(if $(VERSIONS),,lint) browser
-	$(BIN)/python -m pytest --nbval --numprocesses=2 --dist=loadscope $(ARGS)
+	$(BIN)/python -m pytest --nbval --numprocesses=3 --dist=loadscope --no-loadscope-reorder $(ARGS)
 
 # -m "": without it, pyproject.toml leaves out what is marked `large`. Hypothesis tries other examples each time, ten times
 # as many; its seed stands in the head and in the last lines of what is said.

@@ -20,6 +20,19 @@ from tests import examples
 FULL_PATH = os.environ.setdefault("AUTOGRAD_VIZ_TESTS_FULL_PATH", os.environ["PATH"])
 
 
+# Modules that run notebooks, servers, browsers or many programs.
+LONG = (
+    "notebooks/",
+    "tests/browser/",
+    "tests/deploy/",
+    "tests/notebooks/",
+    "tests/site/",
+    "tests/widgets/",
+    "tests/test_interrupts.py",
+    "tests/test_memory.py",
+    "tests/test_release.py",
+)
+
 examples.register()
 
 
@@ -58,7 +71,11 @@ def pytest_terminal_summary(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests are called the same in each process, or pytest-xdist runs none of them."""
+    """What takes longest comes first, so that no process waits for another one in the end.
+
+    Tests are called the same in each process, or pytest-xdist runs none of them.
+    """
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
     for item in items:
         if re.search(r" at 0x[0-9a-f]{6,}", item.nodeid):
             raise pytest.UsageError(f"{item.nodeid} has a memory address in its name; give it ids=")

@@ -38,10 +38,11 @@ def keeping() -> str:
 
 
 def live_script() -> str:
-    """The Explorer's JavaScript for a notebook, where it is kept when the notebook is saved."""
-    both = f"{keeping()}\n{script()}"
-    both = re.sub(r"^export default .*$", "", both, flags=re.MULTILINE)
-    return f"{both}\nexport default {{ initialize, render }};\n"
+    """The Explorer's JavaScript for a notebook, where it is kept when the notebook is saved.
+
+    Of a module that exports `render` by its name, anywidget takes nothing else.
+    """
+    return f"{_without_exports(keeping() + script())}\nexport default {{ initialize, render }};\n"
 
 
 def classic_script(name: str) -> str:
@@ -49,9 +50,13 @@ def classic_script(name: str) -> str:
 
     A page opened from a disk may load a script that lies beside it, but no module.
     """
-    code = re.sub(r"^export default .*$", "", script(), flags=re.MULTILINE)
-    code = re.sub(r"^export (?=function )", "", code, flags=re.MULTILINE)
+    code = _without_exports(script())
     return f'(() => {{\n"use strict";\n{code}\nwindow.{name} = {{ render, staticModel }};\n}})();\n'
+
+
+def _without_exports(code: str) -> str:
+    code = re.sub(r"^export default .*$", "", code, flags=re.MULTILINE)
+    return re.sub(r"^export (?=function )", "", code, flags=re.MULTILINE)
 
 
 def style() -> str:

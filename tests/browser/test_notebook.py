@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, expect
 
 from tests.browser import lab, servers
 from tests.browser.test_lab import CELLS, SCREENSHOTS, shows, slide
-from tests.browser.test_saved import stored
+from tests.browser.test_saved import stored, until_found
 from tests.browser.visits import visit
 from tests.building import built, environment, outside
 
@@ -71,6 +69,11 @@ def page(address, browser) -> Iterator[Page]:
         yield page
 
 
+def is_saving(answer: Response) -> bool:
+    """The server's answer to what was saved; before it, the file may be half written."""
+    return answer.request.method == "PUT" and "/api/contents/live.ipynb" in answer.url
+
+
 def test_it_works_in_notebook_7(page, address, folder):
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
@@ -92,14 +95,13 @@ def test_it_works_in_notebook_7(page, address, folder):
     page.screenshot(path=SCREENSHOTS / "notebook-7-picture.png")
     # Saved, and opened again when the kernel has ended, it is alive.
     explorer.focus()
-    page.keyboard.press("Control+s")
-    while not stored(folder / "live.ipynb"):
-        page.wait_for_timeout(100)
-    with urllib.request.urlopen(f"{address}/api/sessions") as answer:
-        (session,) = json.load(answer)
-    urllib.request.urlopen(
-        urllib.request.Request(f"{address}/api/sessions/{session['id']}", method="DELETE")
-    ).close()
-    page.reload()
+    with page.expect_response(is_saving, timeout=servers.PATIENCE * 1000) as saving:
+        page.keyboard.press("Control+s")
+    assert saving.value.ok
+    assert stored(folder / "live.ipynb")
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_role("menuitem", name="Shut Down Kernel", exact=True).click()
+    expect(page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')).to_have_count(0)
+    until_found(page, page.reload)
     expect(explorer).to_have_count(1, timeout=60_000)
     shows(explorer, 8.0, 8.0)

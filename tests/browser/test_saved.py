@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser import lab, servers
 from tests.browser.test_lab import EXPLORE, FUNCTION, IMPORTS, SCREENSHOTS, shows, slide
@@ -28,7 +28,9 @@ CLOSED = """async () => {
 }"""
 STATE = "application/vnd.jupyter.widget-state+json"
 # Of closing a view whose kernel has ended ipywidgets says that it cannot tell the kernel.
-OF_ITS_OWN = "Could not send widget sync message"
+# Of what it gave up it says so.
+OF_ITS_OWN = ("Could not send widget sync message", "widget model not found")
+GIVEN_UP = "Error displaying widget: model not found"
 
 
 def stored(path: Path) -> dict[str, Any]:
@@ -60,6 +62,7 @@ def is_alive(window: lab.Lab) -> None:
 def folder(tmp_path_factory) -> Path:
     folder: Path = tmp_path_factory.mktemp("notebooks")
     lab.notebook(folder / "saved.ipynb", CELLS)
+    lab.notebook(folder / "alone.ipynb", CELLS[:3])
     return folder
 
 
@@ -83,9 +86,31 @@ def window(address, browser) -> Iterator[lab.Lab]:
     opened.close()
 
 
+def until_found(page: Page, opening: Callable[[], object]) -> None:
+    """Open a saved notebook; again, as a reader would, where ipywidgets gave its widgets up.
+
+    On a busy machine it may hear of the kernel first, and then it never reads the notebook's own.
+    """
+    lost = page.get_by_text(GIVEN_UP)
+    for _ in range(10):
+        opening()
+        expect(page.locator(".avx").or_(lost).first).to_be_visible()
+        try:
+            expect(lost).to_have_count(0, timeout=20_000)
+        except AssertionError:
+            continue
+        return
+    pytest.fail("opened ten times, and each time the widgets were given up")
+
+
 def open_again(window: lab.Lab) -> None:
     """Open it with a fresh kernel, in which nothing has run."""
-    window.open("saved.ipynb")
+
+    def opening() -> None:
+        window.run("application:close-all")
+        window.open("saved.ipynb")
+
+    until_found(window.page, opening)
 
 
 def test_it_opens_alive_and_can_be_saved_and_opened_again(window, folder):
@@ -114,7 +139,7 @@ def test_it_opens_alive_and_can_be_saved_and_opened_again(window, folder):
         window.page.evaluate(CLOSED)
         again = stored(folder / "saved.ipynb")
         assert again.keys() == first.keys()
-        assert [one for one in window.troubles if OF_ITS_OWN not in one] == []
+        assert [one for one in window.troubles if not any(own in one for own in OF_ITS_OWN)] == []
     text = (folder / "saved.ipynb").read_text(encoding="utf-8")
     assert "# changed" in text
 
@@ -146,3 +171,13 @@ def test_what_is_no_longer_shown_is_not_kept(window, folder):
         "widgets"
         not in json.loads((folder / "saved.ipynb").read_text(encoding="utf-8"))["metadata"]
     )
+
+
+def test_an_explorer_alone_is_kept(window, folder):
+    window.run("application:close-all")
+    window.open("alone.ipynb")
+    window.run("notebook:run-all-cells")
+    expect(output(window, 2).locator(".avx")).to_be_visible()
+    window.page.evaluate(SAVED)
+    kept = stored(folder / "alone.ipynb").values()
+    assert [one["model_name"] for one in kept if one["model_module"] == "anywidget"] == ["AnyModel"]

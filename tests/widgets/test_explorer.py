@@ -4,7 +4,6 @@ import json
 import math
 import threading
 import weakref
-from contextlib import contextmanager
 from typing import Any
 
 import ipywidgets
@@ -20,8 +19,8 @@ from autograd_viz.widgets import prefill
 from autograd_viz.widgets.controls import tick_of
 from autograd_viz.widgets.explorer import Explorer
 from autograd_viz.widgets.states import unnoticed
+from tests.widgets.channels import ask, recorded_comms, save, sent
 
-comm: Any = pytest.importorskip("comm", reason="ipykernel before 6.18 has channels of its own")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -51,46 +50,10 @@ def texts(w, state=None):
     return dict(zip(scene["keys"], (state or w.state)["texts"], strict=True))
 
 
-class Recording(comm.base_comm.BaseComm):  # type: ignore[misc]
-    """A channel to a page that keeps what is sent."""
-
-    def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
-        self.__dict__.setdefault("sent", []).append((msg_type, data or {}))
-
-
-@contextmanager
-def recorded_comms():
-    before, comm.create_comm = comm.create_comm, lambda **given: Recording(**given)
-    try:
-        yield
-    finally:
-        comm.create_comm = before
-
-
 @pytest.fixture
 def channel():
     with recorded_comms():
         yield
-
-
-def sent(w, method="custom"):
-    messages = [data for _, data in w.comm.sent if data.get("method") == method]
-    return [message["content" if method == "custom" else "state"] for message in messages]
-
-
-def ask(w, seq=1, opened=(), tick=None, **inputs):
-    inputs = {**w.inputs, **inputs}
-    tick = tick or tick_of(w._states.controls, inputs)
-    content = {"type": "tick", "seq": seq, "tick": tick, "opened": list(opened), "inputs": inputs}
-    data = {"method": "custom", "content": content}
-    w.comm.handle_msg({"content": {"data": data}, "buffers": []})
-    return next(one for one in reversed(sent(w)) if one["type"] == "answer")
-
-
-def save(w, **state):
-    """As the page does."""
-    data = {"method": "update", "state": state, "buffer_paths": []}
-    w.comm.handle_msg({"content": {"data": data}, "buffers": []})
 
 
 # From Python
@@ -564,6 +527,7 @@ w
 def test_it_is_an_anywidget():
     assert issubclass(Explorer, ipywidgets.DOMWidget)
     assert Explorer._esm.rstrip().endswith("export default { initialize, render };")
+    assert Explorer._esm.count("\nexport ") == 1  # beside another one, `initialize` is not called
 
 
 # What the function raises at the beginning.

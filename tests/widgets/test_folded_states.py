@@ -12,7 +12,7 @@ import autograd_viz as av
 from autograd_viz import text
 from autograd_viz.widgets.explorer import Explorer
 from autograd_viz.widgets.folded_states import FoldedStates
-from tests.widgets.test_explorer import ask, recorded_comms, save, sent
+from tests.widgets.channels import ask, recorded_comms, save, sent, tell
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -256,8 +256,7 @@ def test_a_page_opens_and_looks_for_things():
         answer = ask(w, opened=opened)
         assert answer["state"]["scene"] == w.scene["id"]
         content = {"type": "seek", "seq": 5, "words": "blocks.2.norm.w"}
-        data = {"method": "custom", "content": content}
-        w.comm.handle_msg({"content": {"data": data}, "buffers": []})
+        tell(w, {"method": "custom", "content": content})
         found = next(one for one in sent(w) if one["type"] == "found")
         assert (found["seq"], found["name"]) == (5, "blocks.2.norm.weight")
         save(w, opened=found["opened"], inputs=found["inputs"])

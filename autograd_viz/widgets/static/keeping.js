@@ -74,6 +74,36 @@ function widgetsOf(manager) {
   return state;
 }
 
+/**
+ * Shows stored widgets whose output gave up: where the kernel answers before a notebook's own
+ * widgets are read, ipywidgets says "model not found" of what is drawn meanwhile, and stays with it.
+ *
+ * @param {any} manager JupyterLab's; all stored widgets are known to it, since one of them is here
+ */
+async function showAgain(manager) {
+  if (!manager.restoredStatus) {
+    await new Promise((go) => manager.restored.connect(() => go(undefined)));
+  }
+  const places = [...manager.context.model.cells].flatMap(({ outputs }) =>
+    Array.from({ length: outputs?.length ?? 0 }, (_, place) => ({
+      outputs,
+      place,
+      id: outputs.get(place).data[VIEW]?.model_id,
+    })).filter(({ id }) => id && manager.has_model(id)),
+  );
+  const models = await Promise.all(places.map(({ id }) => manager.get_model(id)));
+  await new Promise((go) => setTimeout(go)); // what draws them had waited for the same
+  const notebook = manager.context?.model;
+  const dirty = notebook?.dirty;
+  places.forEach(({ outputs, place, id }, nth) => {
+    const { comm_live, views } = models[nth];
+    const output = outputs.isDisposed ? undefined : outputs.get(place);
+    if (comm_live || Object.keys(views ?? {}).length || output?.data[VIEW]?.model_id !== id) return;
+    outputs.set(place, output.toJSON());
+  });
+  if (notebook) notebook.dirty = dirty;
+}
+
 /** @type {WeakSet<object>} */
 const kept = new WeakSet();
 
@@ -88,6 +118,7 @@ export function initialize({ model }) {
   const context = manager?.context;
   if (!context?.saveState?.connect || !manager.get_state_sync || kept.has(context)) return;
   kept.add(context);
+  showAgain(manager);
   context.saveState.connect((/** @type {unknown} */ _, /** @type {string} */ how) => {
     if (how !== "started" || manager.isDisposed) return;
     const notebook = context.model;
