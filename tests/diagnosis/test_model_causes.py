@@ -419,10 +419,7 @@ def test_zero_nan_and_inf_are_told_with_the_step_and_its_module():
     assert found["dead.bias"].state == "zero"
     assert found["dead.bias"].where == "ReluBackward0 in relu"
     assert found["dead.bias"].why == "the gradient becomes 0 at ReluBackward0 in relu."
-    assert found["root"].text == (
-        "root gets inf: SqrtBackward0 makes inf of a finite gradient: the derivative of sqrt is "
-        "1/(2 sqrt(x)), and x is between 0 and 4 here."
-    )
+    assert found["root"].text == ("root gets inf: SqrtBackward0 makes inf of a finite gradient.")
     assert found["lost"].state == "NaN"
     assert found["lost"].where == "SqrtBackward0"
     assert found.line is None or "lost" in found.line
