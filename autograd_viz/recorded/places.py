@@ -192,3 +192,39 @@ def _roots(node: ast.expr) -> Iterator[str]:
         inner.append(inner[-1].value)
     if isinstance(inner[-1], ast.Name):
         yield inner[-1].id
+
+
+def only_change(spot: Spot, name: str) -> tuple[Place, Spot] | None:
+    """The one statement before an instruction that can have changed a name's object in place.
+
+    Only if it has surely run, and the name has held the same object since. It is for a change that
+    is known to have happened once.
+    """
+    source = source_of(spot.code)
+    now = source.statement_at(spot.offset) if source else None
+    if source is None or now is None:
+        return None
+    before = [each for each in source.every if each.line < now.line]
+    changes = [each for each in before if name in _changed(each.node)]
+    body = getattr(source.node, "body", [])
+    if len(changes) != 1 or not isinstance(body, list) or changes[0].node not in body:
+        return None
+    (change,) = changes
+    if any(each.line > change.line and name in _targets(each.node) for each in before):
+        return None
+    offset = _offset_of(spot.code, change)
+    if offset is None:
+        return None
+    where = _where(spot, spot.code, change.line)
+    names = tuple(each.name for each in change.bindings)
+    return Place(where, quoted(change), names, None, change.text), Spot(spot.code, offset)
+
+
+def _offset_of(code: CodeType, statement: SourceStatement) -> int | None:
+    """The last instruction of a statement that calls, adds or stores something."""
+    found = None
+    first, last = statement.node.lineno, statement.node.end_lineno or statement.node.lineno
+    for number, (line, end, *_) in enumerate(code.co_positions()):
+        if line is not None and end is not None and first <= line and end <= last:
+            found = number * 2
+    return found
