@@ -73,7 +73,7 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
-def _own() -> Own | None:
+def own_pass() -> Own | None:
     """The pass of ours in which this code runs, if in any."""
     task = current_task()
     return next((one for one in _running if one.task == task), _thread.own)
@@ -139,7 +139,7 @@ def _enters(module: torch.nn.Module, arguments: Any) -> None:
 
     Its forward runs once more than without a trace: running means and counters would go on.
     """
-    if (own := _own()) is not None:
+    if (own := own_pass()) is not None:
         state = KeptState()
         own_parts = {"_parameters", "_modules"}
         state.take(*(part for name, part in vars(module).items() if name not in own_parts))
@@ -169,12 +169,12 @@ def _unwatch(own: Own) -> None:
 
 def _is_checkpoint_valid() -> bool:
     """PyTorch refuses checkpoints with use_reentrant=True under `torch.autograd.grad`."""
-    return _own() is not None or _usual[1]()
+    return own_pass() is not None or _usual[1]()
 
 
 def _will_run(node: Any) -> bool:
     """PyTorch does not say of leaves under `torch.autograd.grad`; hooks on several tensors ask."""
-    own = _own()
+    own = own_pass()
     if own is None or not hasattr(node, "variable"):
         found: bool = _usual[2](node)
         return found
@@ -183,7 +183,7 @@ def _will_run(node: Any) -> bool:
 
 def _engine(outputs: Any, *arguments: Any, accumulate_grad: bool, **options: Any) -> Any:
     """Stands for the engine: any pass that begins within ours does not accumulate."""
-    own, usual = _own(), _usual[0]
+    own, usual = own_pass(), _usual[0]
     if own is None:
         return usual(outputs, *arguments, accumulate_grad=accumulate_grad, **options)
     before, _thread.own = _thread.own, own

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
-from autograd_viz.diagnosis import lineage
 from autograd_viz.diagnosis.facts import Facts
 from autograd_viz.diagnosis.reason import Broken, Cause, Reason
 from autograd_viz.model import Edge
+from autograd_viz.recorded.places import Place, bound_before
 from autograd_viz.saved import SMALL
 
 if TYPE_CHECKING:
-    from autograd_viz.diagnosis.caller_source import Statement
-    from autograd_viz.model import Variables
+    from autograd_viz.model import Variable, Variables
+    from autograd_viz.recorded.events import Event
+
+RECORD = "Run it inside `with av.record():`, and ask again."
 
 
 class Case:
@@ -30,17 +32,35 @@ class Case:
         self.result = facts.name(self.output) or "the output"
         self.grad_name = f"{self.known}.grad" if self.known else "The tensor's .grad"
         self.node: int | None = facts.slot.node if facts.slot else None
+        self._containing: dict[int, Variable] | None = None
 
-    def line_at(self, names: list[str]) -> Statement | None:
-        """The statement that bound what a name holds now."""
-        if not names or self.facts.source is None:
-            return None
-        return lineage.version(self.facts.source, names[0])
+    def made(self, tensor: Tensor | None = None) -> Place | None:
+        """The statement that made a tensor: as recorded, or else the last that bound its name."""
+        tensor = self.tensor if tensor is None else tensor
+        event = self.facts.history.maker(tensor)
+        if event is not None and event.spot is not None:
+            return self.facts.place(event)
+        names = self.facts.names_of(tensor)
+        return bound_before(self.facts.frame, names[0]) if names else None
+
+    def called(self, serial: int) -> str | None:
+        """The name of a recorded tensor: what holds it now, or the name that it was bound to."""
+        tensor = self.facts.history.log.alive().get(serial)
+        name = self.facts.name(tensor) if tensor is not None else None
+        if name is None and (event := self.facts.history.maker(serial)) is not None:
+            name = self.facts.place(event).made if event.spot is not None else None
+        return name
 
     def of(self, edge: Edge) -> str:
         """`, in h = relu(x),`: the variable that an operation helps to compute."""
         found = self.variable_of(edge.source)
         return f" (in {found})" if found else ""
+
+    def seen(self, event: Event) -> str:
+        """The statement of a recorded call, which becomes a part of the evidence."""
+        place = self.facts.place(event)
+        self.evidence.append(place.quoted)
+        return place.quoted
 
     def reason(
         self,
@@ -69,19 +89,6 @@ class Case:
             self.tensor.is_leaf and self.tensor.requires_grad,
         )
 
-    def cleared(self) -> tuple[Statement, Statement] | None:
-        """A backward() and, after it, what set .grad to None: (backward, clearing)."""
-        source = self.facts.source
-        if source is None:
-            return None
-        backs = lineage.calls_of(source, "backward")
-        clears = [each for each in source.statements if self.clears(each)]
-        if not backs or not clears:
-            return None
-        last = (backs[-1], clears[-1])
-        places = [lineage.position(source, each) for each in last]
-        return last if places[0] < places[1] else None
-
     def variables(self) -> Variables | None:
         """The output's graph by variable, with the pass if one could run."""
         captured = self.facts.captured
@@ -91,20 +98,23 @@ class Case:
 
     def variable_of(self, node: int) -> str | None:
         """The variable that a node helps to compute, as `h = relu(x)`."""
-        variables = self.variables()
-        for variable in variables.nodes if variables else ():
-            if node in variable.members:
-                if variable.name is None or variable.name == variable.expression:
-                    return f"`{variable.expression}`"
-                return f"`{variable.name} = {variable.expression}`"
-        return None
+        variable = self.containing(node)
+        if variable is None:
+            return None
+        if variable.name is None or variable.name == variable.expression:
+            return f"`{variable.expression}`"
+        return f"`{variable.name} = {variable.expression}`"
 
-    def clears(self, statement: Statement) -> bool:
-        """Whether a statement sets .grad to None, or lets the optimizer do it."""
-        return (
-            re.match(rf"{re.escape(self.name)}\.grad\s*=\s*None", statement.text) is not None
-            or ".zero_grad(" in statement.text
-        )
+    def containing(self, node: int) -> Variable | None:
+        """The same as data."""
+        if self._containing is None:
+            variables = self.variables()
+            self._containing = {
+                member: variable
+                for variable in reversed(variables.nodes if variables else ())
+                for member in variable.members
+            }
+        return self._containing.get(node)
 
     def because(self) -> str:
         """The beginning of the answer."""

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from autograd_viz import text
-from autograd_viz.diagnosis import lineage
 from autograd_viz.diagnosis.cases import Case
 from autograd_viz.diagnosis.disconnected import needs_no_gradient, not_reached
 from autograd_viz.diagnosis.facts import Facts
 from autograd_viz.diagnosis.gradient_stops import largest
 from autograd_viz.diagnosis.reached import reached
 from autograd_viz.diagnosis.reason import Reason
-
-if TYPE_CHECKING:
-    from autograd_viz.diagnosis.caller_source import Statement
 
 
 def answer(facts: Facts) -> Reason:
@@ -36,37 +30,38 @@ def _not_leaf(case: Case) -> Reason:
     name = case.name
     function = case.tensor.grad_fn
     assert function is not None  # or it would be a leaf
-    made = case.line_at(case.facts.names_of(case.tensor))
+    made = case.made()
     case.evidence.append(f"{name}.grad_fn is {function.name()}")
     place = f", {made.quoted}" if made else ""
+    by = "an operation that changed it in place" if "::" in function.name() else function.name()
     line = f"{case.known or 'z'}.retain_grad()"
     said = (
         f"{case.grad_name} is None because {name} is not a leaf: it was computed "
-        f"(by {function.name()}{place}), and PyTorch keeps the gradients of leaves "
-        f"only. "
+        f"(by {by}{place}), and PyTorch keeps the gradients of leaves only. "
     )
-    advice = f"Before backward(), add: {line}"
-    source = case.facts.source
-    if made is not None and source is not None and case.known:
-        before = lineage.earlier(source, case.known)
-        if before is not None and lineage.uses_itself(made, case.known):
-            if "requires_grad" in before.text:  # an update that made a new tensor of the weight
-                said += (
-                    f"The name {name} held a leaf before ({before.where}); to keep it one, change "
-                    f"it in place, under torch.no_grad(). To see the gradient of what was "
-                    f"computed: {line}"
-                )
-                return case.reason("not_leaf", said, line)
-            advice += f". What {name} held before ({before.quoted}) is another tensor"
-        elif before is not None and before.sure and not _uses_version(case, before):
-            advice += f". What {name} held before ({before.quoted}) is another tensor" + (
-                f", and {case.result} is not made from it" if case.facts.ways else ""
-            )
-    return case.reason("not_leaf", said + advice, line)
+    if case.known and (lost := _leaf_without_a_name(case)):
+        case.evidence.append(f"no variable holds the {lost} that {name} was computed from")
+        anew = f"{name} = {name}.detach().requires_grad_()"
+        return case.reason(
+            "not_leaf",
+            f"{said}Nothing holds the {lost} that it was computed from any more, and an optimizer "
+            f"refuses what is no leaf. To train {name}, let it begin here: {anew}; to update a "
+            "leaf and keep it one, change it in place, under torch.no_grad(). To see the gradient "
+            f"of what was computed: {line}",
+            anew,
+        )
+    return case.reason("not_leaf", f"{said}Before backward(), add: {line}", line)
 
 
-def _uses_version(case: Case, statement: Statement) -> bool:
-    return any(way.version is statement for way in case.facts.ways)
+def _leaf_without_a_name(case: Case) -> str | None:
+    """`leaf`, if a tensor was computed from one leaf alone, which no variable holds."""
+    function = case.tensor.grad_fn
+    following = function.next_functions if function is not None else ()
+    ends = [each for each, _ in following if each is not None]
+    leaves = [getattr(each, "variable", None) for each in ends]
+    if len(ends) != 1 or leaves[0] is None or case.facts.holds(leaves[0]):
+        return None
+    return "leaf"
 
 
 def _without_output(case: Case) -> Reason:
@@ -77,8 +72,8 @@ def _without_output(case: Case) -> Reason:
     if grad is None:
         return case.reason(
             "backward_not_run",
-            f"{case.grad_name} is None because no backward pass has reached {name} yet: "
-            f"either backward() has not been run, or its output does not depend on {name}. "
+            f"{case.grad_name} is None because no backward pass has written it, or it was cleared "
+            f"since: either backward() has not been run, or its output does not depend on {name}. "
             f"Which of the two, this says: {ask}",
             ask,
         )

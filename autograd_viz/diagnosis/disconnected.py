@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autograd_viz import text
-from autograd_viz.diagnosis import lineage
-from autograd_viz.diagnosis.cases import Case
+from autograd_viz.diagnosis import cut_words
+from autograd_viz.diagnosis.cases import RECORD, Case
 from autograd_viz.diagnosis.facts import same_memory
 from autograd_viz.diagnosis.reason import Broken, Reason
 
 if TYPE_CHECKING:
-    from autograd_viz.diagnosis.caller_source import Statement
-    from autograd_viz.diagnosis.lineage import Way
+    from autograd_viz.recorded.events import Event
+    from autograd_viz.recorded.flow import Cut
 
 SUSPECTS = (
-    "The usual suspects are .detach(), .data, .item(), NumPy, torch.no_grad(), "
-    "and a name that was bound anew."
+    ".detach(), .data, .item(), NumPy, torch.no_grad(), sample() in place of rsample(), "
+    "autograd.grad() without create_graph=True, and nn.Parameter() or torch.tensor() of a result"
 )
 _MADE_BY = re.compile(  # calls to which requires_grad=True can be added
     r"(?P<head>\w+\s*=\s*torch\.(tensor|ones|zeros|rand|randn|full|eye|arange|linspace|empty)\(.*)\)"
@@ -28,11 +29,12 @@ def needs_no_gradient(case: Case) -> Reason:
     """The answer for a tensor that does not require grad."""
     tensor, name = case.tensor, case.name
     case.evidence.append(f"{name}.requires_grad is False")
-    lost = _lost_on_the_way_to_it(case)
-    floating = tensor.is_floating_point() or tensor.is_complex()
-    if lost is not None and lost.cut is not None and lost.cut.at is not None:
-        return _cut_off(case, lost, f"{case.because()} {name} does not require grad:", name)
-    if not floating:
+    maker = case.facts.history.maker(tensor)
+    cuts = case.facts.history.cuts_into(tensor)
+    if cuts:
+        begin = f"{case.because()} {name} does not require grad:"
+        return _cut_off(case, cuts, begin, name)
+    if not (tensor.is_floating_point() or tensor.is_complex()):
         case.evidence.append(f"{name}.dtype is {tensor.dtype}")
         line = _with_requires_grad(case, floats=True)
         return case.reason(
@@ -43,12 +45,7 @@ def needs_no_gradient(case: Case) -> Reason:
             line,
         )
     if tensor.is_inference():
-        case.evidence.append(f"{name}.is_inference() is True")
-        return case.reason(
-            "no_grad",
-            f"{case.because()} {name} was made in inference mode, which records nothing. "
-            "Compute it again outside of `with torch.inference_mode():`.",
-        )
+        return _inference(case, f"{case.because()} {name}", name)
     alias = _twin(case)
     if alias:
         case.evidence.append(f"{name} shares its memory with {alias}")
@@ -59,31 +56,74 @@ def needs_no_gradient(case: Case) -> Reason:
             f"Use {alias} itself.",
             broken=Broken("the same memory", f"{name}: {alias} without a graph", None, alias),
         )
-    late = case.line_at(case.facts.names_of(tensor))
-    line = _with_requires_grad(case)
-    place = f" ({late.quoted})" if late else ""
+    if maker is not None and maker.inputs:
+        return _made_of_constants(case)
+    return _not_required(case)
+
+
+def _not_required(case: Case) -> Reason:
+    """It was given without requires_grad, or nothing tells from what it was computed."""
+    name, made = case.name, case.made()
+    place = f" ({made.quoted})" if made else ""
+    said = f"{case.because()} {name} does not require grad{place}, so autograd does not follow it."
+    held = (
+        {each: case.facts.named[each] for each in made.reads if each in case.facts.named}
+        if (made)
+        else {}
+    )
+    held = {each: other for each, other in held.items() if other is not case.tensor}
+    if not held:
+        line = _with_requires_grad(case)
+        return case.reason("not_required", f"{said} Write: {line}", line)
+    without = [each for each, other in held.items() if not other.requires_grad]
+    if len(without) < len(held):  # something in that line has a graph: a cut, but which?
+        return case.reason("not_required", f"{said} What cut it off is not known. {RECORD}")
+    first = without[0]
+    case.evidence.append(f"{first}.requires_grad is False")
+    line = _with_requires_grad(case, of=first)
     return case.reason(
         "not_required",
-        f"{case.because()} {name} does not require grad{place}, so autograd does not "
-        f"follow it. Write: {line}",
+        f"{said} {text.joined(without)} in that line {'do' if len(without) > 1 else 'does'} not "
+        f"either. What {name} is computed from has to require grad, not {name}: {line}",
         line,
     )
 
 
-def _with_requires_grad(case: Case, floats: bool = False) -> str:
-    """The line that makes the tensor with requires_grad: the reader's own, if it can be."""
-    name = case.known or "x"
-    made = case.line_at(case.facts.names_of(case.tensor))
-    found = _MADE_BY.fullmatch(made.text) if made else None
-    if made and found and "requires_grad" not in made.text:
+def _made_of_constants(case: Case) -> Reason:
+    """What it was computed from, as recorded, and none of that requires grad."""
+    history, name = case.facts.history, case.name
+    maker = history.maker(case.tensor)
+    assert maker is not None
+    sources = [case.called(serial) for serial in history.sources(case.tensor)]
+    known = [each for each in dict.fromkeys(sources) if each]
+    said = f"{case.because()} {name} does not require grad ({case.seen(maker)}): "
+    if not known:
+        return case.reason(
+            "not_required", f"{said}nothing that it was computed from does. Let that require grad."
+        )
+    case.evidence += [f"{each}.requires_grad is False" for each in known]
+    line = _with_requires_grad(case, of=known[0])
+    return case.reason(
+        "not_required",
+        f"{said}it was computed from {text.joined(known)}, and none of that requires grad. "
+        f"Let the input require grad, not {name}: {line}",
+        line,
+    )
+
+
+def _with_requires_grad(case: Case, floats: bool = False, of: str | None = None) -> str:
+    """The line that makes a tensor with requires_grad: the reader's own, if it can be."""
+    tensor = case.tensor if of is None else case.facts.named.get(of, case.tensor)
+    name = of or case.known or "x"
+    made = case.made(tensor)
+    found = _MADE_BY.fullmatch(made.text) if made and made.text else None
+    if made and found and "requires_grad" not in (made.text or ""):
         head = found["head"]
         if floats:
             head = re.sub(r",\s*dtype=[\w.]+", "", head) + ", dtype=torch.float32"
         return f"{head}, requires_grad=True)"
     if floats:
-        return f"{name} = {name}.float().requires_grad_()" if case.tensor.is_leaf else "x"
-    if name.isidentifier():
-        return f"{name} = torch.tensor(..., requires_grad=True)"
+        return f"{name} = {name}.float().requires_grad_()"
     return f"{name}.requires_grad_()"
 
 
@@ -95,13 +135,13 @@ def _twin(case: Case) -> str | None:
     return None
 
 
-def _lost_on_the_way_to_it(case: Case) -> Way | None:
-    """A way from the tensor to one that requires grad, on which the source shows a cut."""
-    for way in case.facts.origins:
-        held = case.facts.named.get(way.name)
-        if way.cut and held is not None and held.requires_grad:
-            return way
-    return None
+def _inference(case: Case, begin: str, name: str) -> Reason:
+    case.evidence.append(f"{name}.is_inference() is True")
+    return case.reason(
+        "no_grad",
+        f"{begin} was made in inference mode, which records nothing. Compute it again outside of "
+        "`with torch.inference_mode():`.",
+    )
 
 
 def not_reached(case: Case) -> Reason:
@@ -109,160 +149,156 @@ def not_reached(case: Case) -> Reason:
     facts, name, result = case.facts, case.name, case.result
     output = case.output
     assert output is not None
-    graphless = not output.requires_grad
     case.evidence.append(
-        f"{result} does not require grad: it has no graph"
-        if graphless
-        else f"no edge of {result}'s graph leads to {name}"
+        f"no edge of {result}'s graph leads to {name}"
+        if output.requires_grad
+        else f"{result} does not require grad: it has no graph"
     )
     begin = f"{case.because()} {result} does not lead to it:"
-    names = facts.names_of(case.tensor)
-    own = [way for way in facts.ways if way.name in names]
-    now = case.line_at(names)
-    of_now = [way for way in own if way.version is now]
-    late = _required_late(case, of_now)
-    if late is not None:
-        case.evidence.append(late.quoted)
+    history = facts.history
+    if (late := history.required_late(case.tensor, output)) is not None:
         return case.reason(
             "required_too_late",
-            f"{begin} {name} was told to require grad in {late.quoted}, after {result} had been "
-            f"computed. Move that line before the computation.",
-            late.text,
-            broken=Broken(late.where, late.text, None),
+            f"{begin} {name} was told to require grad in {case.seen(late)}, after {result} had "
+            "been computed. Move that line before the computation.",
+            facts.place(late).text,
+            broken=_broken(case, late),
         )
-    cut = next((way for way in of_now if way.cut), None)
-    if cut is not None and all(way.cut for way in of_now):
-        return _cut_off(case, cut, begin, result)
-    if not of_now and own and now is not None:
-        case.evidence.append(now.quoted)
-        return case.reason(
-            "rebound",
-            f"{begin} the name {name} was bound anew in {now.quoted}, and {result} was computed "
-            f"from what it held before. Compute {result} again, after that line.",
-            broken=Broken(now.where, now.text, None),
-        )
-    newer = _made_after(case)
-    if newer is not None:
+    if (newer := _made_after(case)) is not None:
         return newer
-    return _by_facts(case, begin, graphless, bool(of_now))
+    if cuts := history.cuts(case.tensor, output):
+        return _cut_off(case, cuts, begin, result)
+    if facts.is_recorded and history.log.find(case.tensor) is not None:
+        left = history.left(case.tensor)
+        if left is not None:
+            return _left(case, left, begin)
+    if facts.is_recorded and not history.log.forgotten:
+        return _unused(case, begin)
+    return _by_facts(case, begin)
 
 
-def _cut_off(case: Case, way: Way, begin: str, result: str) -> Reason:
-    assert way.cut is not None
-    assert way.cut.at is not None
-    cut, at = way.cut, way.cut.at
-    case.evidence.append(at.quoted)
-    source = way.name
-    user = None
-    before = way.before
-    while before is not None:  # the first variable of the graph above the cut
-        held = case.facts.named.get(before.name)
-        if held is not None and held.requires_grad:
-            user = before.name
-            break
-        before = before.before
-    other = None if source in case.facts.names_of(case.tensor) else source
-    broken = Broken(at.where, at.text, user, other)
-    certain = "" if way.sure else " (if that branch or loop was run)"
-    where = f"{at.quoted}{certain}"
-    if cut.kind == "no_grad":
-        what = f"{where} is run under {cut.what}"
-        if cut.what.startswith("@"):
-            what = f"a function on the way has the decorator {cut.what} ({at.where})"
-        return case.reason(
-            "no_grad",
-            f"{begin} {what}, and under that autograd records nothing. "
-            f"Compute {result} without it.",
-            broken=broken,
+def _unused(case: Case, begin: str) -> Reason:
+    name, result = case.name, case.result
+    uses = case.facts.history.uses(case.tensor)
+    if uses:
+        last = case.facts.place(uses[-1])
+        said = (
+            f"{begin} {name} was used ({last.quoted}), but nothing that {result} was computed from "
+            f"follows from that. Use {last.made or 'its result'} in the computation of {result}."
         )
-    if cut.kind == "detached":
-        return case.reason(
-            "detached",
-            f"{begin} the way from {result} to {source} is cut off by {cut.what} in {where}. "
-            f"Leave {cut.what} out{_instead(at.text, cut.what)}, and compute {result} again.",
-            _without(at.text, cut.what),
-            broken=broken,
-        )
-    if cut.kind == "copied":
-        return case.reason(
-            "copied",
-            f"{begin} {cut.what} in {where} copies plain numbers out of {source}, and plain "
-            f"numbers have no graph. Compute with the tensor itself: leave {cut.what} out, "
-            "and use PyTorch's functions.",
-            _without(at.text, cut.what),
-            broken=broken,
-        )
-    if cut.kind == "unused":
-        return case.reason(
-            "unused",
-            f"{begin} {at.quoted} uses of {source} {cut.what}, not its values.",
-            broken=broken,
-        )
+        return case.reason("unused", said, broken=_broken(case, uses[-1]))
     return case.reason(
-        "not_differentiable",
-        f"{begin} {cut.what} in {where} jumps from one value to the next, so it has no "
-        f"useful slope and no gradient goes through it. Use a smooth function in its place, "
-        "as softmax for argmax, or a product for a choice.",
-        broken=broken,
+        "unused",
+        f"{begin} no call that was recorded on the way to {result} takes {name}. "
+        f"Use {name} in the computation of {result}.",
+    )
+
+
+def _left(case: Case, left: Event, begin: str) -> Reason:
+    name, result = case.name, case.result
+    return case.reason(
+        "copied",
+        f"{begin} by {cut_words.called(left)} in {case.seen(left)} its numbers leave PyTorch, and "
+        f"plain numbers have no graph; nothing else that follows from {name} is on the way to "
+        f"{result}. Compute with the tensor itself, and with PyTorch's functions.",
+        broken=_broken(case, left),
+    )
+
+
+def _cut_off(case: Case, cuts: Sequence[Cut], begin: str, result: str) -> Reason:
+    """The calls at which the ways end, each with its statement."""
+    first = cuts[0]
+    cause, what, remedy = cut_words.said(case, first, result)
+    others = [case.seen(each.event) for each in cuts[1:]]
+    others = [each for each in dict.fromkeys(others) if each not in what]
+    also = f" Other ways are cut off too: {text.joined(others, '; ')}." if others else ""
+    text_now = case.facts.place(first.event).text
+    line = cut_words.without(text_now, first) if text_now else None
+    instead = f" As in `{line}`." if line else ""
+    return case.reason(
+        cause,
+        f"{begin} {what} {remedy}{instead}{also}",
+        line,
+        broken=_broken(case, first.event, cuts),
+    )
+
+
+def _broken(case: Case, event: Event, cuts: Sequence[Cut] = ()) -> Broken:
+    """The statement for the picture, between what uses its result and what it cuts off."""
+    place = case.facts.place(event)
+    own = case.facts.history.log.find(case.tensor)
+    cut_off = [case.called(seen.serial) for seen in event.inputs if seen.needs]
+    names = [each for each in cut_off if each and each not in case.facts.names_of(case.tensor)]
+    made = any(seen.serial == own for seen in event.outputs)
+    source = names[0] if made and names else None
+    user = case.facts.history.user(event, case.output) if case.output is not None else None
+    return Broken(
+        place.where,
+        place.statement or event.name,
+        case.called(user) if user is not None else None,
+        source,
     )
 
 
 def _made_after(case: Case) -> Reason | None:
     """Each operation has a number that grows in each thread; so it is certain what is later."""
-    ours, theirs = case.tensor.grad_fn, case.output.grad_fn if case.output is not None else None
-    if ours is None or theirs is None or ours._sequence_nr() <= theirs._sequence_nr():
-        return None
+    tensor, output = case.tensor, case.output
+    assert output is not None
     name, result = case.name, case.result
-    case.evidence.append(f"{ours.name()} was recorded after {theirs.name()}")
-    made = case.line_at(case.facts.names_of(case.tensor))
+    if tensor._is_view() and tensor._base is not None and tensor._base._version:
+        return _view_of_changed(case)
+    later = case.facts.history.made_after(tensor, output)
+    ours, theirs = tensor.grad_fn, output.grad_fn
+    if ours is not None and theirs is not None and ours._sequence_nr() > theirs._sequence_nr():
+        later = True
+        case.evidence.append(f"{ours.name()} was recorded after {theirs.name()}")
+    if not later:
+        return None
+    made = case.made()
     place = f" ({made.quoted})" if made else ""
     return case.reason(
         "rebound",
-        f"{case.because()} {name} was computed after {result}{place}, so {result} cannot "
-        f"depend on it: if {name} held another tensor before, that one was used. Compute "
-        f"{result} again, after that line.",
-        broken=Broken(made.where, made.text, None) if made else None,
+        f"{case.because()} {name} was made after {result}{place}, so {result} cannot "
+        f"depend on it: if the name {name} held another tensor before, that one was used. "
+        f"Compute {result} again, after that line.",
+        broken=Broken(made.where, made.statement or name, None) if made else None,
     )
 
 
-def _required_late(case: Case, of_now: list[Way]) -> Statement | None:
-    """The statement that switched requires_grad on after the tensor had been used."""
-    source = case.facts.source
-    if source is None or not of_now or not case.tensor.is_leaf:
-        return None
-    first = min(
-        (lineage.position(source, _binding(case, way.before)) for way in of_now if way.before),
-        default=-1,
+def _view_of_changed(case: Case) -> Reason | None:
+    """A view whose base was changed in place gets a new grad_fn, which older results lack."""
+    base = case.tensor._base
+    assert base is not None
+    name, result = case.name, case.result
+    held = case.facts.name(base)
+    called = held or "another tensor"
+    case.evidence.append(f"{name} is a view of {called}, which was changed in place")
+    changes = [event for event, _ in case.facts.history.changes(base)]
+    where = f" ({case.seen(changes[-1])})" if changes else ""
+    at = f" Ask for the gradient of {held} instead." if held else ""
+    return case.reason(
+        "rebound",
+        f"{case.because()} {result} does not lead to it as it is now: {name} is a view of "
+        f"{called}, which was changed in place{where}. Autograd has then given {name} a new "
+        f"grad_fn, which {result} was not computed from. Compute {result} after that change.{at}",
+        broken=_broken(case, changes[-1]) if changes else None,
     )
-    for each in source.statements[first + 1 :] if first >= 0 else ():
-        switch = rf"{re.escape(case.name)}\.requires_grad(_\(|\s*=\s*True)"
-        if re.match(switch, each.text):
-            return each
-    return None
 
 
-def _binding(case: Case, way: Way | None) -> Statement | None:
-    return way.version if way else None
-
-
-def _by_facts(case: Case, begin: str, graphless: bool, source_disagrees: bool) -> Reason:
-    """What is certain where the source does not tell."""
+def _by_facts(case: Case, begin: str) -> Reason:
+    """What is certain where nothing was recorded."""
     facts, name, result = case.facts, case.name, case.result
     output = case.output
     assert output is not None
-    if graphless and output.is_inference():
-        case.evidence.append(f"{result}.is_inference() is True")
-        return case.reason(
-            "no_grad",
-            f"{begin} {result} was made in inference mode, which records nothing. Compute it "
-            "again outside of `with torch.inference_mode():`.",
-        )
-    if graphless and not (output.is_floating_point() or output.is_complex()):
-        return case.reason(
-            "not_differentiable",
-            f"{begin} {result} has dtype {output.dtype}. Whole numbers and truth values jump, "
-            "so what gives them (argmax, a comparison, a cast) has no gradient.",
-        )
+    if not output.requires_grad:
+        if output.is_inference():
+            return _inference(case, f"{begin} {result}", result)
+        if not (output.is_floating_point() or output.is_complex()):
+            return case.reason(
+                "not_differentiable",
+                f"{begin} {result} has dtype {output.dtype}. Whole numbers and truth values jump, "
+                "so what gives them (argmax, a comparison, a cast) has no gradient.",
+            )
     node = facts.saved_alias
     if node is not None and facts.captured is not None:
         graph = facts.captured[0]
@@ -276,62 +312,12 @@ def _by_facts(case: Case, begin: str, graphless: bool, source_disagrees: bool) -
             "but without its graph, as after .detach(), .data or NumPy. Leave that out.",
             broken=Broken("the same memory", f"{name} as a constant", used),
         )
-    source, names = facts.source, facts.names_of(case.tensor)
-    root = re.split(r"[.\[]", case.name)[0]
-    named = bool(names) or (case.known is not None and all(way.name != root for way in facts.ways))
-    bound = (way.before.version for way in facts.ways if way.before is not None)
-    called = next((each for each in bound if each and lineage.calls(each, root)), None)
-    # A module that is called uses its parameters, wherever the cut may be.
-    complete = source is not None and bool(facts.ways) and not source_disagrees and called is None
-    if complete and named and not graphless:
-        loose = _unknown_parts(case)
-        if not loose:
-            return case.reason(
-                "unused",
-                f"{begin} no statement on the way to {result} uses {name}. "
-                f"Use {name} in the computation of {result}.",
-            )
-        case.evidence.append(f"not followed: {text.joined(loose)}")
-    kind = f"{result} does not require grad" if graphless else f"{name} is not in its graph"
-    seen = ""
-    cut = next((way.cut for way in facts.ways if way.cut and way.name in names), None)
-    if source_disagrees and cut is not None and cut.at is not None:  # on one way of several
-        seen = f" A branch of the source passes {cut.what} in {cut.at.quoted}."
-    if called is not None:
-        seen = f" {root} is called in {called.quoted}: what is cut off there, or after it?"
-    if complete and case.known and not any(way.name == root for way in facts.ways):
-        unseen = _unknown_parts(case)
-        seen = f" The source shows no use of {case.name} on the way to {result}" + (
-            f", as far as it can be followed (not into {text.joined(unseen)})." if unseen else "."
-        )
-    return case.reason("not_reached", f"{begin} {kind}.{seen} {SUSPECTS}")
-
-
-def _unknown_parts(case: Case) -> list[str]:
-    """Names on the way to the output behind which the tensor might hide."""
-    import builtins
-
-    scope = case.facts.frame
-    unknown = []
-    for way in case.facts.ways:
-        if way.version is not None or hasattr(builtins, way.name):
-            continue
-        held = case.facts.named.get(way.name)
-        if held is not None and held.is_leaf:
-            continue
-        module = scope.f_globals.get(way.name) if scope else None
-        if getattr(type(module), "__name__", "") != "module":
-            unknown.append(way.name)
-    return unknown
-
-
-def _instead(statement: str, what: str) -> str:
-    line = _without(statement, what)
-    return f", as in `{line}`" if line else ""
-
-
-def _without(statement: str, what: str) -> str | None:
-    """The statement with a method call taken out: `y = x * 2` for `y = x.detach() * 2`."""
-    if what.startswith(".") and what in statement and "…" not in statement:
-        return statement.replace(what, "")
-    return None
+    kind = (
+        f"{name} is not in its graph" if output.requires_grad else f"{result} does not require grad"
+    )
+    return case.reason(
+        "not_reached",
+        f"{begin} {kind}. Either {name} was not used, or the way was cut off, as by {SUSPECTS}. "
+        f"Which it was is not known. {RECORD}",
+        "with av.record():",
+    )

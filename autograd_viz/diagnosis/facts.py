@@ -15,12 +15,12 @@ from torch import Tensor
 from autograd_viz import names as naming
 from autograd_viz.backward import trace
 from autograd_viz.capture import capture
-from autograd_viz.diagnosis import caller_source, lineage
-from autograd_viz.diagnosis.caller_source import Source
-from autograd_viz.diagnosis.lineage import Way
 from autograd_viz.errors import GraphFreedError, NotATensorError
 from autograd_viz.model import Graph, Slot, Trace
 from autograd_viz.nodes import SMALL_GRAPH
+from autograd_viz.recorded.events import Event
+from autograd_viz.recorded.flow import History
+from autograd_viz.recorded.places import Place, arguments_at
 from autograd_viz.saved import saved_by
 from autograd_viz.text import has_numbers
 from autograd_viz.walk import Walk
@@ -43,9 +43,9 @@ class Facts:
         return dict(reversed([*naming.collect(self.frame, None, None)]))
 
     @cached_property
-    def source(self) -> Source | None:
-        """The caller's statements up to now."""
-        return caller_source.read(self.frame)
+    def arguments(self) -> tuple[str, ...]:
+        """What stands in the brackets of the call."""
+        return arguments_at(self.frame) if self.frame else ()
 
     def names_of(self, tensor: Tensor | None) -> list[str]:
         """All names that hold this very tensor, the one in the call first."""
@@ -58,8 +58,7 @@ class Facts:
 
     def written(self, place: int) -> str | None:
         """An argument of the call as it is written."""
-        arguments = self.source.arguments if self.source else ()
-        return arguments[place] if place < len(arguments) else None
+        return self.arguments[place] if place < len(self.arguments) else None
 
     def name(self, tensor: Tensor | None) -> str | None:
         """What the reader calls it: `z`, or `model.weight` as it stands in the call."""
@@ -71,6 +70,10 @@ class Facts:
         written = self.written(0 if tensor is self.tensor else 1)
         short = written is not None and len(written) <= 40
         return written if short and _PLACE.fullmatch(written or "") else None
+
+    def holds(self, tensor: Tensor) -> bool:
+        """Whether a variable of the caller's leads to a tensor."""
+        return any(each is tensor for each in naming.reachable_tensors(self.frame))
 
     @cached_property
     def grad(self) -> Tensor | None:
@@ -138,23 +141,21 @@ class Facts:
         """Whether a backward pass has freed what the output's graph saved."""
         return isinstance(self.attempt, GraphFreedError)
 
-    # The source.
+    # The recording.
 
     @cached_property
-    def ways(self) -> list[Way]:
-        """Everything that the output is made from, as the source says."""
-        names = self.names_of(self.output)
-        if self.source is None or self.output is None:
-            return []
-        if self.source.output is not None:
-            names = [caller_source.OUTPUT]
-        return lineage.ways(self.source, names[0]) if names else []
+    def history(self) -> History:
+        """What was recorded until now."""
+        return History()
 
     @cached_property
-    def origins(self) -> list[Way]:
-        """Everything that the tensor itself is made from, as the source says."""
-        names = self.names_of(self.tensor)
-        return lineage.ways(self.source, names[0]) if self.source and names else []
+    def is_recorded(self) -> bool:
+        """Whether the recording saw how the output was made."""
+        return self.output is not None and self.history.maker(self.output) is not None
+
+    def place(self, event: Event) -> Place:
+        """Where a recorded call was made."""
+        return self.history.place(event, self.frame.f_code if self.frame else None)
 
     @cached_property
     def alias(self) -> str | None:

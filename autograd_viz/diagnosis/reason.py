@@ -25,6 +25,7 @@ Cause = Literal[
     "not_differentiable",
     "not_reached",
     "backward_not_run",
+    "cleared_by_hook",
     "backward_fails",
     "graph_freed",
     "accumulated",

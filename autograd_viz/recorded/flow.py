@@ -131,6 +131,74 @@ class History:
                 found.append(event)
         return found
 
+    def required_late(self, tensor: Tensor, output: Tensor) -> Event | None:
+        """What told a tensor to require grad after the output had been computed from it."""
+        serial, made = self.log.find(tensor), self._maker(output)
+        if serial is None or made is None or not tensor.is_leaf:
+            return None
+        late = None
+        for event in self.events[made + 1 :]:
+            before = [seen for seen in event.inputs if seen.serial == serial]
+            after = [seen for seen in event.outputs if seen.serial == serial]
+            if before and after and after[-1].needs and not before[0].needs:
+                late = event
+        follows = _Flow(self, serial).follows
+        return late if late is not None and self.log.find(output) in follows else None
+
+    def sources(self, tensor: Tensor) -> list[int]:
+        """The tensors that one was computed from in the end, the first used first."""
+        serial = self.log.find(tensor)
+        waiting, seen, found = [serial], {serial}, []
+        while waiting:
+            each = waiting.pop()
+            maker = self.maker(each) if each is not None else None
+            if maker is None or not maker.inputs:
+                if each is not None and each != serial:
+                    found.append(each)
+                continue
+            new = [one.serial for one in maker.inputs if one.serial not in seen]
+            seen.update(new)
+            waiting += reversed(new)
+        return found
+
+    def cuts_into(self, tensor: Tensor) -> list[Cut]:
+        """The calls that cut a tensor off from those that it was computed from."""
+        found: list[Cut] = []
+        for source in self._required(tensor):
+            found += _Flow(self, source).cuts(self.log.serial(tensor))
+        return list({id(cut.event): cut for cut in found}.values())
+
+    def _required(self, tensor: Tensor) -> list[int]:
+        """The tensors before one that required grad, from which no gradient came back."""
+        serial = self.log.find(tensor)
+        waiting, seen, found = [serial], {serial}, []
+        while waiting:
+            each = waiting.pop()
+            maker = self.maker(each) if each is not None else None
+            for one in maker.inputs if maker is not None else ():
+                if one.serial in seen:
+                    continue
+                seen.add(one.serial)
+                if one.needs:
+                    found.append(one.serial)
+                else:
+                    waiting.append(one.serial)
+        return found
+
+    def user(self, event: Event, output: Tensor) -> int | None:
+        """The first tensor with a graph that was computed from the result of a call."""
+        follows = {seen.serial for seen in event.outputs}
+        begun = False
+        for each in self.events:
+            begun = begun or each is event
+            if not begun or each is event or not follows & {seen.serial for seen in each.inputs}:
+                continue
+            for seen in each.outputs:
+                if seen.needs:
+                    return seen.serial
+                follows.add(seen.serial)
+        return None
+
     def made_after(self, tensor: Tensor, other: Tensor) -> bool:
         """Whether a tensor was made after another one was."""
         one, two = self._maker(tensor), self._maker(other)

@@ -27,6 +27,8 @@ class Place:
     statement: str | None  # shortened in the middle; None: its text cannot be read
     names: tuple[str, ...] = ()  # that it binds
     made: str | None = None  # the name that the very expression that ran is bound to
+    text: str | None = None  # the whole statement
+    reads: tuple[str, ...] = ()  # the names in what it binds them to
 
     @property
     def quoted(self) -> str:
@@ -49,7 +51,8 @@ def place(spot: Spot, asking: CodeType | None = None) -> Place:
     made = source.expression_at(spot.offset)
     names = [each.name for each in found.bindings]
     bound = [each.name for each in found.bindings if each.value is made and each.item is None]
-    return Place(where, quoted(found), tuple(names), bound[0] if made and bound else None)
+    made_name = bound[0] if made and bound else None
+    return Place(where, quoted(found), tuple(names), made_name, found.text, _reads(found))
 
 
 def quoted(statement: SourceStatement) -> str:
@@ -103,6 +106,16 @@ def spot_of(frame: FrameType) -> Spot:
     return Spot(frame.f_code, frame.f_lasti)
 
 
+def arguments_at(frame: FrameType) -> tuple[str, ...]:
+    """What stands in the brackets of the call that a frame is at, as it is written."""
+    source = source_of(frame.f_code, frame.f_globals)
+    call = source.expression_at(frame.f_lasti) if source else None
+    if not isinstance(call, ast.Call) or any(isinstance(one, ast.Starred) for one in call.args):
+        return ()
+    given = [*call.args, *(each.value for each in call.keywords)]
+    return tuple(" ".join(ast.unparse(one).split()) for one in given)
+
+
 def bound_before(frame: FrameType | None, name: str) -> Place | None:
     """The statement that bound a name last, where the text leaves no doubt about it.
 
@@ -139,7 +152,14 @@ def _is_sure(frame: FrameType | None, statement: SourceStatement) -> bool:
 def _told(frame: FrameType | None, statement: SourceStatement) -> Place:
     assert frame is not None  # or there would be no statement
     where = _where(spot_of(frame), frame.f_code, statement.line)
-    return Place(where, quoted(statement), tuple(each.name for each in statement.bindings))
+    names = tuple(each.name for each in statement.bindings)
+    return Place(where, quoted(statement), names, None, statement.text, _reads(statement))
+
+
+def _reads(statement: SourceStatement) -> tuple[str, ...]:
+    parts = (each.value for each in statement.bindings if each.value is not None)
+    names = (each.id for part in parts for each in ast.walk(part) if isinstance(each, ast.Name))
+    return tuple(dict.fromkeys(names))
 
 
 def _targets(node: ast.AST) -> set[str]:
