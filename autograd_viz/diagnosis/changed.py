@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from autograd_viz import text
-from autograd_viz.diagnosis.edits import Line, edit_of, out_of_place
+from autograd_viz.diagnosis.edits import Edit, Line, edit_of, edit_of_statement, out_of_place
 from autograd_viz.diagnosis.explanation import Note
-from autograd_viz.diagnosis.failures import RECORD, Failure
+from autograd_viz.diagnosis.cases import RECORD
+from autograd_viz.diagnosis.failures import RECORDED, Failure
 from autograd_viz.diagnosis.gradient_stops import operation
 from autograd_viz.diagnosis.meeting import meetings
 from autograd_viz.diagnosis.said import Said
 from autograd_viz.diagnosis.spoiled import Held, held_by, same_storage
-from autograd_viz.recorded.events import Event, Spot
+from autograd_viz.recorded.events import Event
 from autograd_viz.recorded.places import Place, only_change
 
 
@@ -24,7 +25,7 @@ class Change:
     """What changed a saved value."""
 
     place: Place
-    spot: Spot
+    edit: Edit | None
     event: Event | None  # None: not recorded, but no other statement can have done it
     more: int = 0  # further changes after it
 
@@ -77,12 +78,12 @@ def _change(failure: Failure, held: Held, name: str | None) -> Change | None:
     if found:
         event = found[0]
         assert event.spot is not None
-        return Change(failure.place(event.spot), event.spot, event, len(found) - 1)
+        return Change(failure.place(event.spot), edit_of(event.spot), event, len(found) - 1)
     once = held.expected == 0 and held.version == 1
     if name is None or not once or failure.spot is None:
         return None
     only = only_change(failure.spot, name)
-    return Change(*only, None) if only is not None else None
+    return Change(only[0], edit_of_statement(only[1]), None) if only is not None else None
 
 
 def _recorded(failure: Failure, held: Held) -> Iterator[Event]:
@@ -125,8 +126,8 @@ def _told(
     if change is None:
         return (
             f"{said}: it is at version {held.version}, and version {held.expected} is needed. "
-            f"Which statement changed it is not known; to know it, run the block inside: {RECORD}",
-            Line(RECORD),
+            f"Which statement changed it is not known. {RECORD}",
+            Line(RECORDED),
         )
     often = f" ({change.more} more changes follow)" if change.more > 1 else ""
     often = " (one more change follows)" if change.more == 1 else often
@@ -157,7 +158,7 @@ def _remedied(
             f"after it. Before {where}, write: {call}",
             line,
         )
-    line_found = out_of_place(edit_of(change.spot), name)
+    line_found = out_of_place(change.edit, name)
     if line_found is None:
         return f"{said}. Change a copy of it instead: {name or 'h'}.clone()", None
     if line_found.before is not None:

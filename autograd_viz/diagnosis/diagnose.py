@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from autograd_viz.diagnosis.reason import Reason
 
 
-def why(tensor: Tensor, output: Tensor | None = None) -> Reason:
+def why(tensor: Tensor | None = None, output: Tensor | None = None) -> Reason:
     """Say why the `.grad` of a tensor is None, or is not what was expected.
 
     It looks at what autograd recorded, runs one backward pass from the output (nothing of yours is
@@ -43,8 +43,10 @@ def why(tensor: Tensor, output: Tensor | None = None) -> Reason:
     >>> print(av.why(t, u))
     t.grad is None because backward() has not been run: ... Add: u.backward()
     """
-    from autograd_viz.diagnosis import causes, facts
+    from autograd_viz.diagnosis import causes, exceptions, facts
 
+    if tensor is None and output is None:
+        return exceptions.last_explained()
     given, result = facts.checked(tensor, output)
     found = facts.Facts(given, result, sys._getframe(1))
     with torch.inference_mode(False):

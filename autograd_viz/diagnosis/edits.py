@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from autograd_viz.programs.sources import source_of
+from autograd_viz.programs.statements import SourceStatement
 from autograd_viz.recorded.events import Spot
 
 LONGEST = 40  # characters of an expression that stands for a name
@@ -53,6 +54,10 @@ class Edit:
         new = part
         for method in methods:
             new = ast.Call(ast.Attribute(new, method, ast.Load()), [], [])
+        return self.replaced(part, new)
+
+    def replaced(self, part: ast.expr, new: ast.expr) -> Edit:
+        """The same with another expression in the place of a part."""
         self.node = _Swap(part, new).visit(self.node)
         return self
 
@@ -84,6 +89,14 @@ def edit_of(spot: Spot | None) -> Edit | None:
     node = copy.deepcopy(found.node, copies)
     expression = copies.get(id(source.expression_at(spot.offset)))
     return Edit(found.text, node, expression if isinstance(expression, ast.expr) else None)
+
+
+def edit_of_statement(found: SourceStatement) -> Edit | None:
+    """A statement that is known without the instruction that ran."""
+    if not isinstance(found.node, ast.stmt) or hasattr(found.node, "body"):
+        return None
+    node = copy.deepcopy(found.node)
+    return Edit(found.text, node, getattr(node, "value", None))
 
 
 def short(expression: ast.expr | None) -> str | None:

@@ -99,6 +99,7 @@ def explanation(
         leaf=about is not None and about.is_leaf and about.requires_grad,
         instead_of=said.line.instead_of if said.line else None,
         before=said.line.before if said.line else None,
+        met=said.met,
         title=said.title,
         marks=said.marks,
         legend=said.legend,

@@ -25,7 +25,7 @@ from autograd_viz.recorded.flow import History
 from autograd_viz.recorded.places import Place, place
 from autograd_viz.walk import Walk
 
-RECORD = "with av.record():"
+RECORDED = "with av.record():"
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _LIBRARIES = tuple(

@@ -25,6 +25,7 @@ class Said:
     line: Line | None = None
     evidence: tuple[str, ...] = ()
     tensor: Tensor | None = None  # which it is about
+    met: int = 0  # variables at which what was freed meets what is new
     title: str = "Why the backward pass fails"
     marks: Mapping[int, tuple[Mark, ...]] = field(default_factory=dict)
     legend: Mapping[str, str] = field(default_factory=dict)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from autograd_viz import text
 from autograd_viz.diagnosis.edits import Edit, Line, edit_of
-from autograd_viz.diagnosis.failures import RECORD, Failure
+from autograd_viz.diagnosis.cases import RECORD
+from autograd_viz.diagnosis.failures import RECORDED, Failure
 from autograd_viz.diagnosis.meeting import Meeting, meetings
 from autograd_viz.diagnosis.said import Said
 from autograd_viz.diagnosis.spoiled import held_by
@@ -26,6 +27,7 @@ def freed_before(failure: Failure) -> Said:
         said[0],
         said[1],
         evidence=(f"{len(old)} of the graph's functions were freed, {len(new)} are fresh",),
+        met=len(found),
         title="What an earlier pass has freed",
         marks={**{node: ("dim",) for node in old}, **{each.node: ("cut",) for each in found}},
         legend={"dim": "freed by an earlier pass"},
@@ -108,9 +110,8 @@ def _met(
     what = f"the result of {made}"
     return (
         f"{what}, from which {failure.result} was computed, is from before {by}, which freed how "
-        f"it was computed. Which variable that was is not known; to know it, run the block inside: "
-        f"{RECORD}",
-        Line(RECORD),
+        f"it was computed. Which variable that was is not known. {RECORD}",
+        Line(RECORDED),
     )
 
 

@@ -151,7 +151,11 @@ def _is_sure(frame: FrameType | None, statement: SourceStatement) -> bool:
 
 def _told(frame: FrameType | None, statement: SourceStatement) -> Place:
     assert frame is not None  # or there would be no statement
-    where = _where(spot_of(frame), frame.f_code, statement.line)
+    return _placed(spot_of(frame), statement)
+
+
+def _placed(spot: Spot, statement: SourceStatement) -> Place:
+    where = _where(spot, spot.code, statement.line)
     names = tuple(each.name for each in statement.bindings)
     return Place(where, quoted(statement), names, None, statement.text, _reads(statement))
 
@@ -214,7 +218,7 @@ def _roots(node: ast.expr) -> Iterator[str]:
         yield inner[-1].id
 
 
-def only_change(spot: Spot, name: str) -> tuple[Place, Spot] | None:
+def only_change(spot: Spot, name: str) -> tuple[Place, SourceStatement] | None:
     """The one statement before an instruction that can have changed a name's object in place.
 
     Only if it has surely run, and the name has held the same object since. It is for a change that
@@ -232,19 +236,4 @@ def only_change(spot: Spot, name: str) -> tuple[Place, Spot] | None:
     (change,) = changes
     if any(each.line > change.line and name in _targets(each.node) for each in before):
         return None
-    offset = _offset_of(spot.code, change)
-    if offset is None:
-        return None
-    where = _where(spot, spot.code, change.line)
-    names = tuple(each.name for each in change.bindings)
-    return Place(where, quoted(change), names, None, change.text), Spot(spot.code, offset)
-
-
-def _offset_of(code: CodeType, statement: SourceStatement) -> int | None:
-    """The last instruction of a statement that calls, adds or stores something."""
-    found = None
-    first, last = statement.node.lineno, statement.node.end_lineno or statement.node.lineno
-    for number, (line, end, *_) in enumerate(code.co_positions()):
-        if line is not None and end is not None and first <= line and end <= last:
-            found = number * 2
-    return found
+    return _placed(spot, change), change
