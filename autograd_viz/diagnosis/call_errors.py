@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from autograd_viz import text
+from autograd_viz.diagnosis.cases import RECORD
 from autograd_viz.diagnosis.edits import Edit, Line, edit_of
 from autograd_viz.diagnosis.explanation import Note
-from autograd_viz.diagnosis.failures import Failure, tensors_in
+from autograd_viz.diagnosis.failures import RECORDED, Failure, tensors_in
 from autograd_viz.diagnosis.gradient_stops import operation
 from autograd_viz.diagnosis.said import Said
 from autograd_viz.recorded.events import Spot
@@ -25,8 +26,7 @@ _SHAPES = re.compile(r"index (\d+) - got \[(.*?)\] but expected shape compatible
 _INDEX = re.compile(r"at index (\d+)")
 _NAN = re.compile(r"Function '(\w+)' returned nan values in its (\d+)th output")
 _NAMED = re.compile(r"function (\w+) returned", re.IGNORECASE)
-# Where the slope of a function is not finite, and what keeps its input away from there.
-_GUARDS = {"sqrt": "at 0", "log": "at 0", "log2": "at 0", "log10": "at 0", "rsqrt": "at 0"}
+_GUARDS = ("sqrt", "rsqrt", "log", "log2", "log10")  # whose slope is infinite at 0
 
 
 def not_scalar(failure: Failure) -> Said | None:
@@ -45,7 +45,7 @@ def not_scalar(failure: Failure) -> Said | None:
     instead = f" For the gradient of their sum, write instead: {line.text}" if line else ""
     return Said(
         "not_scalar",
-        f"{name} has {output.numel():,} elements (shape {text.shape(output.shape)}), and a pass "
+        f"{name} has {output.numel():,} elements (its shape is {list(output.shape)}), and a pass "
         f"begins from one number. Reduce it to one, by .mean() or .sum(), or give the weight of "
         f"each element: backward(torch.ones_like({name})).{instead}",
         line,
@@ -183,18 +183,21 @@ def nan_in_anomaly_mode(failure: Failure) -> Said | None:
     given = failure.named.get(label) if label else None
     value = f", which is {', '.join(text.summary(given))}" if given is not None else ""
     event = failure.made(node)
-    line = _guarded(event.spot if event is not None else None, own)
-    guard = ""
-    if own in _GUARDS:
-        guard = f" The slope of {own} is infinite {_GUARDS[own]}, and 0 * inf is NaN."
+    said = f"the backward of {failure.function(node)} returned NaN for {label or 'its input'}{value}."
+    line: Line | None = None
+    if own in _GUARDS and given is not None and bool((given == 0).any()):
+        said += f" The slope of {own} is infinite at 0, and 0 times infinity is NaN."
+        line = _guarded(event.spot if event is not None else None, own)
     if line is not None:
         where = failure.place_of(event)
         assert where is not None
-        guard += f" Keep its input away from there: in {where.where} write {line.text}"
+        said += f" Keep its input away from 0: in {where.where} write: {line.text}"
+    elif event is None:
+        line = Line(RECORDED)
+        said += f" Which statement called {own} is not known. {RECORD}"
     return Said(
         "nan",
-        f"the backward of {failure.function(node)} returned NaN for {label or 'its input'}{value}."
-        f"{guard or f' Which numbers made it, this says without anomaly mode: av.why(x, {failure.result})'}",
+        said,
         line,
         tensor=given,
         marks={node: ("alarm",)},
@@ -241,8 +244,8 @@ def wrong_count(failure: Failure) -> Said | None:
     )
     if line is not None:
         place_ = _place_of_return(kind)
-        gap = "" if more else ", with the gradient in the place of None where one is due"
-        said += f" In {place_}, write{gap}: {line.text}"
+        gap = "" if more else " (with the gradient in the place of None where one is due)"
+        said += f" In {place_} write{gap}: {line.text}"
     return _custom(failure, kind, said, line)
 
 

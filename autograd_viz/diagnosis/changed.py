@@ -13,7 +13,7 @@ from autograd_viz.diagnosis.explanation import Note
 from autograd_viz.diagnosis.cases import RECORD
 from autograd_viz.diagnosis.failures import RECORDED, Failure
 from autograd_viz.diagnosis.gradient_stops import operation
-from autograd_viz.diagnosis.meeting import meetings
+from autograd_viz.diagnosis.meeting import Carried, meetings
 from autograd_viz.diagnosis.said import Said
 from autograd_viz.diagnosis.spoiled import Held, held_by, same_storage
 from autograd_viz.recorded.events import Event
@@ -143,12 +143,14 @@ def _remedied(
     tensor = failure.named.get(name) if name else None
     where = change.place.where
     if tensor is not None and tensor.is_leaf and tensor.requires_grad:
-        carried = _carried(failure, held, tensor, every)
+        carried = _carried(failure, change, tensor, every)
         if carried is not None:
-            names, line = carried
+            be = "is" if len(carried.names) == 1 else "are"
             return (
-                f"{said}. {names} is from before that change. Before the step, add: {line.text}",
-                line,
+                f"{said}. {failure.result} was computed from an earlier {carried.both} too, which "
+                f"{be} from before that change; let each pass end there. Before "
+                f"`{carried.statement}`, add: {carried.line.text}",
+                carried.line,
             )
         edit = failure.edit if failure.call is not None else None
         call = edit.text if edit is not None else f"{failure.result}.backward()"
@@ -167,18 +169,19 @@ def _remedied(
 
 
 def _carried(
-    failure: Failure, held: Held, tensor: Tensor, every: list[Held]
-) -> tuple[str, Line] | None:
+    failure: Failure, change: Change, tensor: Tensor, every: list[Held]
+) -> Carried | None:
     """A state from before the change, where the graph was computed partly before, partly after."""
     mine = [each for each in every if each.data is not None and same_storage(each.data, tensor)]
     old = {each.node for each in mine if each.state == "changed"}
     new = {each.node for each in mine if each.state == "kept"}
+    if change.event is not None and failure.captured is not None:  # a pass that failed frees some
+        nodes = range(len(failure.captured[1].functions))
+        inner = (node for node in nodes if failure.captured[1].nexts[node])
+        new |= {node for node in inner if failure.age(node) >= change.event.first} - old
     found = meetings(failure, old, new)
-    if not found or not all(each.again and each.name for each in found):
-        return None
-    names = [*dict.fromkeys(each.name or "" for each in found)]
-    text_of = f"{', '.join(names)} = {', '.join(f'{name}.detach()' for name in names)}"
-    return " and ".join(names), Line(text_of, before=found[0].statement)
+    carried = {each.carried for each in found}
+    return carried.pop() if len(carried) == 1 else None
 
 
 def _capital(words: str) -> str:

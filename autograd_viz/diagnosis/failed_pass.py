@@ -15,16 +15,12 @@ from autograd_viz.diagnosis.failures import Failure
 from autograd_viz.diagnosis.reason import Cause
 from autograd_viz.diagnosis.said import Said
 from autograd_viz.diagnosis.second_pass import freed_before
+from autograd_viz.errors import AutogradVizError
 from autograd_viz.recorded.places import spot_of
 from autograd_viz.saved import SMALL
 
 CHANGED = "modified by an inplace operation"
 FREED = "backward through the graph a second time"
-
-
-def is_spoiled(error: BaseException) -> bool:
-    """Whether PyTorch says that what a pass needs was changed, or freed."""
-    return any(part in str(error) for part in (CHANGED, FREED))
 
 
 def failed_pass(
@@ -49,6 +45,7 @@ def failed_pass(
     outputs = [output] if isinstance(output, Tensor) else list(output)
     frames = [frame] if frame is not None else []
     spot = spot_of(frame) if frame is not None else None
+    error = error.__cause__ if isinstance(error, AutogradVizError) and error.__cause__ else error
     failure = Failure(error, frames, spot, asked=outputs, names=dict(names or {}))
     said = explained_pass(failure)
     if said is None:
@@ -68,11 +65,12 @@ def explained_pass(failure: Failure) -> Said | None:
     """What is to be said about a pass that failed; None if it is another error."""
     if failure.captured is None:
         return None
-    if CHANGED in failure.message:
-        return changed_since_saved(failure)
-    if FREED in failure.message:
-        return freed_before(failure)
-    return None
+    if CHANGED not in failure.message and FREED not in failure.message:
+        return None
+    # A pass that failed at a changed value has freed what it went through; asked again, PyTorch
+    # tells of that alone.
+    changed = changed_since_saved(failure) if failure.call is None or CHANGED in failure.message else None
+    return changed or freed_before(failure)
 
 
 def explanation(

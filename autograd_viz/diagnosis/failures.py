@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import FrameType
@@ -96,11 +96,19 @@ class Failure:
     @property
     def attempt(self) -> str:
         """What failed, as the beginning of a sentence: `loss.backward() failed`."""
-        if self.call is None:
+        if self.call is None and self.asked:
             return f"the backward pass from {self.result} fails"
+        if self.call is None:
+            where = self.statement.quoted if self.statement is not None else "the call"
+            return f"{where[:1].upper()}{where[1:]} failed"
         if self.call.f_code.co_name == "grad":
             return "torch.autograd.grad() failed"
-        return f"{self.result if self.result != 'the output' else 'loss'}.backward() failed"
+        edit = self.edit
+        if edit is not None and edit.call is not None and edit.begins is not None:
+            written = short(edit.call.func)
+            if written is not None:
+                return f"{written}() failed"
+        return f"{self.result if self.result.isidentifier() else 'loss'}.backward() failed"
 
     def place(self, spot: Spot) -> Place:
         """Where an instruction is, as this reader calls it."""
@@ -147,8 +155,9 @@ class Failure:
         """What the reader calls the output."""
         if len(self.outputs) != 1:
             return "the outputs" if self.outputs else "the output"
-        written = self.edit.begins if (self.edit and self.call) else None
-        return self.name(self.outputs[0]) or short(written) or "the output"
+        edit = self.edit if self.call is not None else None
+        written = short(edit.begins) if edit is not None else None
+        return self.name(self.outputs[0]) or written or "the output"
 
     @property
     def edit(self) -> Edit | None:
@@ -183,6 +192,23 @@ class Failure:
         event = self.made(node)
         where = self.place_of(event)
         return f"{own} ({where.quoted})" if where is not None else own
+
+
+def before(failure: Failure, outputs: Iterable[int]) -> set[int]:
+    """The recorded calls that led to some tensors, by the position of each."""
+    events = failure.history.events
+    makers: dict[int, list[int]] = {}
+    for number, event in enumerate(events):
+        for seen in event.outputs:
+            makers.setdefault(seen.serial, []).append(number)
+    waiting, known, found = list(outputs), set(outputs), set[int]()
+    while waiting:
+        for number in makers.get(waiting.pop(), ()):
+            found.add(number)
+            new = {seen.serial for seen in events[number].inputs} - known
+            known |= new
+            waiting += new
+    return found
 
 
 def tensors_in(value: object) -> list[Tensor]:

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from autograd_viz.diagnosis.edits import Edit, Line, edit_of
 from autograd_viz.diagnosis.failures import Failure
 from autograd_viz.programs.sources import source_of
 from autograd_viz.recorded.places import Place
 from autograd_viz.walk import Walk
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Names that a statement computes from themselves, as h of `h = cell(x, h)`."""
+
+    names: tuple[str, ...]
+    statement: str
+
+    @property
+    def both(self) -> str:
+        """As in a sentence: `h and c`."""
+        return " and ".join(self.names)
+
+    @property
+    def line(self) -> Line:
+        """What lets a pass end at them."""
+        cut = ", ".join(f"{name}.detach()" for name in self.names)
+        return Line(f"{', '.join(self.names)} = {cut}", before=self.statement)
 
 
 @dataclass(frozen=True)
@@ -18,9 +38,10 @@ class Meeting:
 
     node: int
     name: str | None
-    again: bool  # whether the statement that made it ran again since, and used it
-    place: Place | None  # the statement that made it; not known without a recording
-    statement: str | None = None  # the statement that computes the name from itself
+    carried: Carried | None = None  # where the statement that made it ran again, and used it
+    place: Place | None = None  # the statement that made it; not known without a recording
+    used: str | None = None  # the one statement of the new part that uses it
+    alone: bool = False  # whether the statement that made it made all that is old
 
 
 def meetings(failure: Failure, old: Collection[int], new: Collection[int]) -> list[Meeting]:
@@ -37,13 +58,15 @@ def meetings(failure: Failure, old: Collection[int], new: Collection[int]) -> li
     walk = captured[1]
     users = _users(walk)
     behind = _below(walk, old)
-    fresh = {each for each in _above(walk, new, users) if each not in behind}
-    tops = sorted(each for each in old if not any(user in behind for user in users[each]))
-    found = {}
-    for top in tops:
-        node = _last_named(failure, _unknown_chain(top, users, fresh))
-        found[node] = _meeting(failure, node, fresh)
-    return list(found.values())
+    fresh = _above(new, users) - behind
+    leading = _above(old, users)
+    ends = [
+        each
+        for each in sorted(leading - fresh)
+        if walk.nexts[each] and any(user in fresh for user in users[each])
+    ]
+    found = {node: None for each in ends for node in [_certain(failure, each, behind, leading)]}
+    return [_meeting(failure, node, fresh, users) for node in found]
 
 
 def _users(walk: Walk) -> list[list[int]]:
@@ -56,93 +79,130 @@ def _users(walk: Walk) -> list[list[int]]:
     return users
 
 
+def _inputs(walk: Walk, node: int) -> list[int]:
+    return [walk.index[target] for target, _ in walk.nexts[node] if target is not None]
+
+
 def _below(walk: Walk, nodes: Iterable[int]) -> set[int]:
     """The nodes and all that they were computed from."""
     found, waiting = set(nodes), list(nodes)
     while waiting:
-        for target, _ in walk.nexts[waiting.pop()]:
-            if target is not None and walk.index[target] not in found:
-                found.add(walk.index[target])
-                waiting.append(walk.index[target])
+        new = {*_inputs(walk, waiting.pop())} - found
+        found |= new
+        waiting += new
     return found
 
 
-def _above(walk: Walk, nodes: Iterable[int], users: list[list[int]]) -> set[int]:
+def _above(nodes: Iterable[int], users: Sequence[Sequence[int]]) -> set[int]:
     """The nodes and all that was computed from them."""
     found, waiting = set(nodes), list(nodes)
     while waiting:
-        for user in users[waiting.pop()]:
-            if user not in found:
-                found.add(user)
-                waiting.append(user)
+        new = {*users[waiting.pop()]} - found
+        found |= new
+        waiting += new
     return found
 
 
-def _unknown_chain(top: int, users: list[list[int]], fresh: Collection[int]) -> list[int]:
-    """A node, and what follows from it as long as it is not known to be new."""
-    chain = [top]
-    while len(users[chain[-1]]) == 1 and users[chain[-1]][0] not in fresh:
-        chain.append(users[chain[-1]][0])
-    return chain
-
-
-def _last_named(failure: Failure, chain: list[int]) -> int:
-    """The node of a chain at which the reader's own name stands; else the first."""
+def _certain(failure: Failure, node: int, behind: set[int], leading: set[int]) -> int:
+    """Of a node that may be older or newer, and what is below it: what is surely old, or named."""
     assert failure.captured is not None
-    graph = failure.captured[0]
-    roots = {slot.node for slot in graph.outputs}
-    named = [each for each in chain if graph.nodes[each].label and each not in roots]
-    return named[0] if named else chain[0]
+    graph, walk = failure.captured
+    chain = [node]
+    while chain[-1] not in behind:
+        inputs = [each for each in _inputs(walk, chain[-1]) if each in leading]
+        if len(inputs) != 1:
+            break
+        chain += inputs
+    named = [each for each in reversed(chain) if graph.nodes[each].label]
+    return named[0] if named else chain[-1]
 
 
-def _meeting(failure: Failure, node: int, fresh: Collection[int]) -> Meeting:
+def _meeting(
+    failure: Failure, node: int, fresh: Collection[int], users: Sequence[Sequence[int]]
+) -> Meeting:
     assert failure.captured is not None
-    graph = failure.captured[0]
+    walk = failure.captured[1]
+    label = failure.captured[0].nodes[node].label
     event = failure.made(node)
     place = failure.place_of(event)
-    label = graph.nodes[node].label
-    if event is not None and place is not None:
-        events = filter(None, (failure.made(each) for each in fresh))
-        ran_again = any(each.spot == event.spot for each in events if each is not event)
-        names = place.names if len(place.names) == 1 or not ran_again else place.names
-        name = label or (names[0] if len(names) == 1 else None)
-        return Meeting(node, name, ran_again, place, place.statement if ran_again else None)
-    if label:
-        return Meeting(node, label, False, None)
-    return _from_itself(failure, node, fresh)
+    if event is None or place is None:
+        if label:
+            return Meeting(node, label)
+        carried = carried_names(failure, node, fresh)
+        return Meeting(node, carried.both if carried is not None else None, carried)
+    ran_again = any(
+        one is not event and one.spot == event.spot
+        for one in filter(None, (failure.made(each) for each in fresh))
+    )
+    carried = _read_and_bound(edit_of(event.spot)) if ran_again else None
+    name = label or (place.names[0] if len(place.names) == 1 else None)
+    used = {failure.place_of(failure.made(each)) for each in users[node] if each in fresh}
+    inner = [each for each in _below(walk, [node]) if walk.nexts[each]]
+    made = {failure.place_of(failure.made(each)) for each in inner}
+    first = used.pop() if len(used) == 1 else None
+    return Meeting(node, name, carried, place, first.text if first else None, made == {place})
 
 
-def _from_itself(failure: Failure, node: int, fresh: Collection[int]) -> Meeting:
-    """Without a recording: the one name whose statement reads it, and that is made alike.
+def _read_and_bound(edit: Edit | None) -> Carried | None:
+    """What a statement binds and reads: `h` or `self.h`, and both of `h, c = cell(x, (h, c))`."""
+    if edit is None or not isinstance(edit.node, ast.Assign):
+        return None
+    reads = {ast.unparse(each) for each in ast.walk(edit.node.value) if isinstance(each, ast.expr)}
+    bound: list[ast.expr] = []
+    for target in edit.node.targets:
+        bound += target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
+    names = tuple(name for name in map(ast.unparse, bound) if name in reads)
+    return Carried(names, edit.text) if names else None
 
-    Its tensor is new, has the shape of the old result and was made by the same function, and the
-    old result is among what it was computed from.
+
+def carried_names(
+    failure: Failure, wanted: int | None = None, fresh: Collection[int] | None = None
+) -> Carried | None:
+    """Without a recording: names that one statement computes from themselves.
+
+    For each, PyTorch knows that an earlier result is in the graph that its tensor leads to, made by
+    the same function and of the same shape, as the states of a sequence are.
+
+    Args:
+        failure: the call that failed.
+        wanted: which earlier result one of them has to lead to.
+        fresh: where the name's own tensor has to be.
     """
     assert failure.captured is not None
     graph, walk = failure.captured
-    alike = []
-    for name, statement in _updates(failure):
-        tensor = failure.named.get(name)
-        made = walk.index.get(tensor.grad_fn) if tensor is not None and tensor.grad_fn else None
-        if tensor is None or made is None or made not in fresh:
-            continue
-        same = graph.nodes[made].name == graph.nodes[node].name
-        if same and tuple(tensor.shape) == graph.nodes[node].outputs[0].shape:
-            if node in _below(walk, [made]):
-                alike.append((name, statement))
-    if len({name for name, _ in alike}) != 1:
-        return Meeting(node, None, False, None)
-    return Meeting(node, alike[0][0], True, None, alike[0][1])
+    found: set[str] = set()
+    leads = wanted is None
+    statements = {}
+    for carried in _updates(failure):
+        for name in carried.names:
+            tensor = failure.named.get(name)
+            made = walk.index.get(tensor.grad_fn) if tensor is not None and tensor.grad_fn else None
+            if tensor is None or made is None or (fresh is not None and made not in fresh):
+                continue
+            earlier = [
+                node
+                for node in _below(walk, [made]) - {made}
+                if graph.nodes[node].name == graph.nodes[made].name
+                and graph.nodes[node].outputs[0].shape == tuple(tensor.shape)
+            ]
+            if earlier:
+                found.add(name)
+                statements[carried.statement] = carried
+                leads = leads or wanted in earlier
+    if not leads or len(statements) != 1:
+        return None
+    (carried,) = statements.values()
+    return Carried(tuple(name for name in carried.names if name in found), carried.statement)
 
 
-def _updates(failure: Failure) -> list[tuple[str, str]]:
-    """The names that a statement binds and reads, as h of `h = cell(x, h)`."""
+def _updates(failure: Failure) -> list[Carried]:
+    """The statements that bind what they read."""
     found = []
     for frame in failure.frames[:1]:
         source = source_of(frame.f_code, frame.f_globals)
         for statement in source.every if source is not None else ():
-            for binding in statement.bindings:
-                reads = ast.walk(binding.value) if binding.value is not None else ()
-                if any(isinstance(each, ast.Name) and each.id == binding.name for each in reads):
-                    found.append((binding.name, statement.text))
+            node = statement.node
+            carried = _read_and_bound(Edit(statement.text, node, None)) if isinstance(node, ast.stmt) else None
+            if carried is not None:
+                found.append(carried)
     return found

@@ -2,56 +2,73 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from autograd_viz import text
 from autograd_viz.diagnosis.edits import Edit, Line, edit_of
 from autograd_viz.diagnosis.cases import RECORD
-from autograd_viz.diagnosis.failures import RECORDED, Failure
-from autograd_viz.diagnosis.meeting import Meeting, meetings
+from autograd_viz.diagnosis.failures import RECORDED, Failure, before
+from autograd_viz.diagnosis.meeting import Meeting, carried_names, meetings
 from autograd_viz.diagnosis.said import Said
 from autograd_viz.diagnosis.spoiled import held_by
 from autograd_viz.recorded.events import Event
 from autograd_viz.recorded.places import Place
 
 
+@dataclass(frozen=True)
+class _Before:
+    """What is from before an earlier pass, and what is new."""
+
+    old: frozenset[int]
+    new: frozenset[int]
+    first: Event | None  # the earlier pass, if it was recorded
+    known: bool  # whether old and new are told apart
+
+
 def freed_before(failure: Failure) -> Said:
     """Why a pass cannot run a second time through what an earlier one has freed."""
-    assert failure.captured is not None
-    held = [*held_by(failure.captured[1])]
-    old = {each.node for each in held if each.state == "freed"}
-    new = {each.node for each in held if each.state in ("kept", "changed")} - old
-    first = _first_pass(failure, old)
-    found = meetings(failure, old, new)
-    said = _met(failure, found, first) if found else _whole(failure, first)
+    split = _recorded(failure) or _by_state(failure)
+    found = meetings(failure, split.old, split.new)
+    said = _met(failure, found, split) if found else _whole(failure, split)
     return Said(
         "graph_freed",
         said[0],
         said[1],
-        evidence=(f"{len(old)} of the graph's functions were freed, {len(new)} are fresh",),
+        evidence=(f"{len(split.old)} functions of the graph were freed, {len(split.new)} are new",),
         met=len(found),
         title="What an earlier pass has freed",
-        marks={**{node: ("dim",) for node in old}, **{each.node: ("cut",) for each in found}},
+        marks={**{node: ("dim",) for node in split.old}, **{each.node: ("dim", "cut") for each in found}},
         legend={"dim": "freed by an earlier pass"},
     )
 
 
-def _first_pass(failure: Failure, old: set[int]) -> Event | None:
-    """The recorded pass that freed nodes: the first without `retain_graph` that went through."""
-    freed = {failure.age(node) for node in old}
-    history = failure.history
+def _by_state(failure: Failure) -> _Before:
+    """Without a recording: a pass that failed has freed a part of what was new, too."""
+    assert failure.captured is not None
+    held = [*held_by(failure.captured[1])]
+    old = {each.node for each in held if each.state == "freed"}
+    new = {each.node for each in held if each.state in ("kept", "changed")} - old
+    known = failure.call is None or bool(failure.argument("retain_graph"))
+    return _Before(frozenset(old), frozenset(new), None, known)
+
+
+def _recorded(failure: Failure) -> _Before | None:
+    """The first recorded pass that went through a part of the graph and kept nothing."""
+    assert failure.captured is not None
+    walk, history = failure.captured[1], failure.history
+    held = [*held_by(walk)]
+    freed = {each.node for each in held if each.state == "freed"}
+    made = {node: failure.made(node) for node in range(len(walk.functions))}
+    own = {node: event for node, event in made.items() if event is not None and walk.nexts[node]}
     for event, done in history.passes():
         if done.retain_graph or done.error is not None:
             continue
-        reached = {leaf.serial for leaf in done.leaves}
-        if freed and min(freed) < event.first and _leads(failure, reached):
-            return event
+        through = before(failure, done.outputs)
+        led = {id(history.events[number]) for number in through}
+        old = {node for node, one in own.items() if id(one) in led}
+        if old & freed:
+            return _Before(frozenset(old), frozenset(own.keys() - old), event, True)
     return None
-
-
-def _leads(failure: Failure, reached: set[int]) -> bool:
-    """Whether a pass reached a leaf of this graph."""
-    assert failure.captured is not None
-    leaves = failure.captured[1].leaves.values()
-    return any(failure.history.log.find(leaf) in reached for leaf in leaves)
 
 
 def _by(failure: Failure, first: Event | None) -> str:
@@ -60,29 +77,37 @@ def _by(failure: Failure, first: Event | None) -> str:
     return f"the pass in {place.quoted}" if place is not None else "an earlier pass"
 
 
-def _whole(failure: Failure, first: Event | None) -> tuple[str, Line | None]:
-    """The same graph a second time."""
-    result = failure.result
+def _whole(failure: Failure, split: _Before) -> tuple[str, Line | None]:
+    """The same graph a second time, as far as is known."""
+    result, first = failure.result, split.first
+    line = _retained(edit_of(first.spot) if first is not None else None, failure)
+    place = failure.place_of(first)
+    if split.known:
+        where = f"in {place.where} write" if place is not None else "in the first pass write"
+        return (
+            f"the graph of {result} was freed: {_by(failure, first)} went through it, and PyTorch "
+            f"frees what it has saved as it goes. Compute {result} again before each pass; or, to "
+            f"go through the same graph twice, keep it in the first one. For that, {where}: "
+            f"{line.text}",
+            line,
+        )
     said = (
-        f"the graph of {result} was freed: {_by(failure, first)} went through it, and PyTorch "
-        f"frees what it has saved as it goes."
+        f"an earlier pass went through the graph of {result}, or a part of it, and PyTorch frees "
+        "what it has saved as it goes."
     )
-    edit = edit_of(first.spot) if first is not None else None
-    repeats = first is not None and first.spot == failure.spot
-    line = _retained(edit, failure)
-    where = _where(failure, first, repeats)
+    carried = carried_names(failure)
+    if carried is not None:
+        return (
+            f"{said} {result} was computed from an earlier {carried.both} too. If the pass before "
+            f"began from there, let each pass end at {carried.both}: before "
+            f"`{carried.statement}`, add: {carried.line.text}",
+            carried.line,
+        )
     return (
-        f"{said} Compute {result} again before each pass; or, to go through the same graph twice, "
-        f"keep it in the first one. {where}: {line.text}",
+        f"{said} If {result} was computed once, keep its graph in the first pass: {line.text}. If "
+        f"it was computed anew, something in it is from before that pass. {RECORD}",
         line,
     )
-
-
-def _where(failure: Failure, first: Event | None, repeats: bool) -> str:
-    place = failure.place_of(first)
-    if place is None:
-        return "For that, in the first pass write"
-    return f"For that, in {_bare(place)} write"
 
 
 def _retained(edit: Edit | None, failure: Failure) -> Line:
@@ -96,65 +121,70 @@ def _retained(edit: Edit | None, failure: Failure) -> Line:
     return edit.with_keyword("retain_graph", True).line
 
 
-def _met(
-    failure: Failure, found: list[Meeting], first: Event | None
-) -> tuple[str, Line | None]:
+def _met(failure: Failure, found: list[Meeting], split: _Before) -> tuple[str, Line | None]:
     """Part of the graph is from before the first pass, part of it new."""
     names = [each.name for each in found]
-    by = _by(failure, first)
-    if all(names) and all(each.again for each in found):
-        return _carried(failure, found, by)
+    by = _by(failure, split.first)
+    carried = {each.carried for each in found}
+    if None not in carried and len(carried) == 1:
+        return _carried(failure, found[0], by)
     if len(found) == 1 and names[0]:
-        return _shared(failure, found[0], first, by)
+        return _shared(failure, found[0], split, by)
     made = text.joined([failure.function(each.node) for each in found], " and ")
-    what = f"the result of {made}"
+    if split.first is not None:
+        line = _retained(edit_of(split.first.spot), failure)
+        place = failure.place_of(split.first)
+        where = place.where if place is not None else "the first pass"
+        return (
+            f"the result of {made}, from which {failure.result} was computed, is from before {by}, "
+            f"which freed how it was computed. Compute it again, or add the losses and call "
+            f"backward() once; or keep the graph. For that, in {where} write: {line.text}",
+            line,
+        )
     return (
-        f"{what}, from which {failure.result} was computed, is from before {by}, which freed how "
-        f"it was computed. Which variable that was is not known. {RECORD}",
+        f"the result of {made}, from which {failure.result} was computed, is from before {by}, "
+        f"which freed how it was computed. Which variable that was is not known. {RECORD}",
         Line(RECORDED),
     )
 
 
-def _carried(failure: Failure, found: list[Meeting], by: str) -> tuple[str, Line]:
+def _carried(failure: Failure, met: Meeting, by: str) -> tuple[str, Line]:
     """A state that each step takes over from the one before."""
-    names = [*dict.fromkeys(each.name or "" for each in found)]
-    both = " and ".join(names)
-    is_one = len(names) == 1
-    statement = found[0].statement
-    line = f"{', '.join(names)} = {', '.join(f'{name}.detach()' for name in names)}"
-    place = found[0].place
-    step = f"the step, {place.quoted}" if place is not None else f"the step, `{statement}`"
+    carried = met.carried
+    assert carried is not None
+    is_one = len(carried.names) == 1
+    step = met.place.quoted if met.place is not None else f"`{carried.statement}`"
     return (
-        f"{both} {'is' if is_one else 'are'} from before the first pass: {failure.result} was "
-        f"computed from {'an' if is_one else ''} earlier {both}, and {by} has freed how that was "
-        f"computed. Either call backward() once, for the sum of all losses; or let each pass end "
-        f"at {both}. For that, before {step}, add: {line}".replace("from  earlier", "from earlier"),
-        Line(line, before=statement),
+        f"{carried.both} {'is' if is_one else 'are'} from before the first pass: {failure.result} "
+        f"was computed from {'an ' * is_one}earlier {carried.both}, and {by} has freed how "
+        f"{'that was' if is_one else 'they were'} computed. Either call backward() once, for the "
+        f"sum of all losses; or let each pass end at {carried.both}. For that, before the step "
+        f"({step}), add: {carried.line.text}",
+        carried.line,
     )
 
 
 def _shared(
-    failure: Failure, met: Meeting, first: Event | None, by: str
+    failure: Failure, met: Meeting, split: _Before, by: str
 ) -> tuple[str, Line | None]:
     """A variable that was computed once and is used by several passes."""
-    place = met.place
-    made = f" ({place.quoted})" if place is not None else ""
+    first = split.first
+    made = f" ({met.place.quoted})" if met.place is not None else ""
     said = (
         f"{met.name}{made}, from which {failure.result} was computed, is from before {by}, which "
-        f"freed how it was computed. Compute {met.name} again before {failure.result}, or add the "
-        "losses and call backward() once; or keep the graph"
+        "freed how it was computed."
     )
-    spot = first.spot if first is not None else None
-    if spot is None:
+    if first is not None and first.spot == failure.spot and met.place is not None and met.alone:
+        line = Line(met.place.text or "", before=met.used)
         return (
-            f"{said} in the first pass. For that, it takes retain_graph=True: "
-            "loss.backward(retain_graph=True)",
-            Line("loss.backward(retain_graph=True)"),
+            f"{said} Compute it anew for each pass: before `{met.used}`, add: {line.text}",
+            line,
         )
-    line = _retained(edit_of(spot), failure)
-    placed = failure.place(spot)
-    return f"{said}. For that, in {_bare(placed)} write: {line.text}", line
-
-
-def _bare(place: Place) -> str:
-    return place.where
+    line = _retained(edit_of(first.spot) if first is not None else None, failure)
+    place = failure.place_of(first)
+    where = f"in {place.where} write" if place is not None else "in the first pass write"
+    return (
+        f"{said} Add the losses and call backward() once; or keep the graph for a second pass. For "
+        f"that, {where}: {line.text}",
+        line,
+    )
