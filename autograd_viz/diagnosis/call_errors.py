@@ -15,7 +15,7 @@ from autograd_viz import text
 from autograd_viz.diagnosis.cases import RECORD
 from autograd_viz.diagnosis.edits import Edit, Line, edit_of
 from autograd_viz.diagnosis.explanation import Note
-from autograd_viz.diagnosis.failures import RECORDED, Failure, tensors_in
+from autograd_viz.diagnosis.failures import RECORDED, Failure, tensors_in, within
 from autograd_viz.diagnosis.gradient_stops import operation
 from autograd_viz.diagnosis.said import Said
 from autograd_viz.recorded.events import Spot
@@ -60,7 +60,9 @@ def wrong_start(failure: Failure) -> Said | None:
     """The gradient to begin from has another shape than the output."""
     outputs = failure.outputs
     given = tensors_in(failure.argument("gradient", "grad_tensors", "grad_outputs"))
-    pairs = [(one, grad) for one, grad in zip(outputs, given, strict=False) if one.shape != grad.shape]
+    pairs = [
+        (one, grad) for one, grad in zip(outputs, given, strict=False) if one.shape != grad.shape
+    ]
     if not pairs:
         return None
     output, grad = pairs[0]
@@ -108,7 +110,8 @@ def not_used(failure: Failure) -> Said | None:
     outside = [
         each
         for each in inputs
-        if (walk.leaf_ids.get(id(each)) if each.grad_fn is None else walk.index.get(each.grad_fn)) is None
+        if (walk.leaf_ids.get(id(each)) if each.grad_fn is None else walk.index.get(each.grad_fn))
+        is None
     ]
     if found is not None and int(found[1]) < len(inputs):
         outside = [inputs[int(found[1])]]
@@ -183,7 +186,9 @@ def nan_in_anomaly_mode(failure: Failure) -> Said | None:
     given = failure.named.get(label) if label else None
     value = f", which is {', '.join(text.summary(given))}" if given is not None else ""
     event = failure.made(node)
-    said = f"the backward of {failure.function(node)} returned NaN for {label or 'its input'}{value}."
+    said = (
+        f"the backward of {failure.function(node)} returned NaN for {label or 'its input'}{value}."
+    )
     line: Line | None = None
     if own in _GUARDS and given is not None and bool((given == 0).any()):
         said += f" The slope of {own} is infinite at 0, and 0 times infinity is NaN."
@@ -191,7 +196,7 @@ def nan_in_anomaly_mode(failure: Failure) -> Said | None:
     if line is not None:
         where = failure.place_of(event)
         assert where is not None
-        said += f" Keep its input away from 0: in {where.where} write: {line.text}"
+        said += f" Keep its input away from 0: {within(where.where)} write: {line.text}"
     elif event is None:
         line = Line(RECORDED)
         said += f" Which statement called {own} is not known. {RECORD}"
@@ -245,7 +250,8 @@ def wrong_count(failure: Failure) -> Said | None:
     if line is not None:
         place_ = _place_of_return(kind)
         gap = "" if more else " (with the gradient in the place of None where one is due)"
-        said += f" In {place_} write{gap}: {line.text}"
+        where = within(place_)
+        said += f" {where[:1].upper()}{where[1:]}, write{gap}: {line.text}"
     return _custom(failure, kind, said, line)
 
 
@@ -265,7 +271,7 @@ def wrong_shape(failure: Failure) -> Said | None:
         f"{name} has the shape {list(wanted)}: a gradient has one number for each element."
     )
     if line is not None:
-        said += f" If each element of {name} counts alike, write in {_place_of_return(kind)}: {line.text}"
+        said += f" If each element of {name} counts alike, write {within(_place_of_return(kind))}: {line.text}"
     return _custom(failure, kind, said, line)
 
 
@@ -352,9 +358,7 @@ def _of_length(edit: Edit, wanted: int) -> Line | None:
     return _with_values(edit, [*values, *nones][:wanted])
 
 
-def _of_shape(
-    edit: Edit, index: int, got: tuple[int, ...], wanted: tuple[int, ...]
-) -> Line | None:
+def _of_shape(edit: Edit, index: int, got: tuple[int, ...], wanted: tuple[int, ...]) -> Line | None:
     values = _values(edit)
     if index >= len(values):
         return None
@@ -373,4 +377,3 @@ def _failed(failure: Failure, cut: bool = False) -> Note:
     statement = failure.statement
     assert statement is not None
     return Note((statement.statement or "the call", statement.where), None, cut=cut, code=True)
-

@@ -11,7 +11,7 @@ from autograd_viz import text
 from autograd_viz.diagnosis.edits import Edit, Line, edit_of, edit_of_statement, out_of_place
 from autograd_viz.diagnosis.explanation import Note
 from autograd_viz.diagnosis.cases import RECORD
-from autograd_viz.diagnosis.failures import RECORDED, Failure
+from autograd_viz.diagnosis.failures import RECORDED, Failure, within
 from autograd_viz.diagnosis.gradient_stops import operation
 from autograd_viz.diagnosis.meeting import Carried, meetings
 from autograd_viz.diagnosis.said import Said
@@ -118,7 +118,9 @@ def _told(
     function = _function(failure, held.node)
     where = failure.place_of(failure.made(held.node))
     by = f"{function} ({where.quoted})" if where is not None else function
-    what = name or f"a tensor of shape {text.shape(held.data.shape) if held.data is not None else '?'}"
+    what = (
+        name or f"a tensor of shape {text.shape(held.data.shape) if held.data is not None else '?'}"
+    )
     role = ", its result," if held.is_result else ""
     said = f"{what} was changed in place after {by} had saved it{role} for its gradient"
     if held.is_result:
@@ -165,12 +167,10 @@ def _remedied(
         return f"{said}. Change a copy of it instead: {name or 'h'}.clone()", None
     if line_found.before is not None:
         return f"{said}. Change a copy. Before {where}, add: {line_found.text}", line_found
-    return f"{said}. In {where}, write instead: {line_found.text}", line_found
+    return f"{said}. {_capital(within(where))}, write instead: {line_found.text}", line_found
 
 
-def _carried(
-    failure: Failure, change: Change, tensor: Tensor, every: list[Held]
-) -> Carried | None:
+def _carried(failure: Failure, change: Change, tensor: Tensor, every: list[Held]) -> Carried | None:
     """A state from before the change, where the graph was computed partly before, partly after."""
     mine = [each for each in every if each.data is not None and same_storage(each.data, tensor)]
     old = {each.node for each in mine if each.state == "changed"}
@@ -186,5 +186,3 @@ def _carried(
 
 def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
-
-

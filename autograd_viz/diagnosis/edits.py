@@ -140,7 +140,11 @@ def _other_call(edit: Edit, name: str | None) -> Line | None:
     match call.func:
         case ast.Attribute(value=held, attr=method) if method.endswith("_"):
             plain = method.rstrip("_")
-            if plain and hasattr(torch.Tensor, plain) and isinstance(held, ast.Name | ast.Attribute):
+            if (
+                plain
+                and hasattr(torch.Tensor, plain)
+                and isinstance(held, ast.Name | ast.Attribute)
+            ):
                 call.func = ast.Attribute(held, plain, ast.Load())
                 is_function = _written(held) in ("torch", "F", "torch.nn.functional")
                 return _result_kept(edit, call.args[0] if is_function and call.args else held)

@@ -112,7 +112,7 @@ def _with_note(
         box = Box(name, "oval", upper, lower or None, marks=marks)
     else:
         lines = (first, *((Run(line),) for line in note.lines[1:]))
-        kinds: tuple[Mark, ...] = ("empty",) if note.kind == "saved" else ("lit",)
+        kinds: tuple[Mark, ...] = ("empty", "struck") if note.kind == "saved" else ("lit",)
         box = Box(name, "rect", lines, marks=kinds)
     above = f"note-{number - 1}" if note.below else _box_of(picture, note.about, shown)
     if above is None and shown is not None and not note.below:
@@ -123,9 +123,5 @@ def _with_note(
     arrows: tuple[Arrow, ...] = ()
     if above is not None:
         cut: tuple[Mark, ...] = ("cut",) if note.cut or note.below else ("constant",)
-        arrows = (
-            (Arrow(name, above, cut) if picture.upward else Arrow(above, name, cut)),
-        )
-    return replace(
-        picture, boxes=(*picture.boxes, box), arrows=(*picture.arrows, *arrows)
-    )
+        arrows = ((Arrow(name, above, cut) if picture.upward else Arrow(above, name, cut)),)
+    return replace(picture, boxes=(*picture.boxes, box), arrows=(*picture.arrows, *arrows))

@@ -69,7 +69,9 @@ def explained_pass(failure: Failure) -> Said | None:
         return None
     # A pass that failed at a changed value has freed what it went through; asked again, PyTorch
     # tells of that alone.
-    changed = changed_since_saved(failure) if failure.call is None or CHANGED in failure.message else None
+    changed = (
+        changed_since_saved(failure) if failure.call is None or CHANGED in failure.message else None
+    )
     return changed or freed_before(failure)
 
 
@@ -103,5 +105,3 @@ def explanation(
         legend=said.legend,
         beside=tuple(said.beside),
     )
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import FrameType
@@ -33,6 +33,7 @@ _LIBRARIES = tuple(
     for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
 _PASSES = ("backward", "grad")
+_HISTORY = ("In", "Out")  # of IPython
 
 
 @dataclass(eq=False)
@@ -108,7 +109,11 @@ class Failure:
             written = short(edit.call.func)
             if written is not None:
                 return f"{written}() failed"
-        return f"{self.result if self.result.isidentifier() else 'loss'}.backward() failed"
+        return (
+            f"{self.result}.backward() failed"
+            if self.result.isidentifier()
+            else "backward() failed"
+        )
 
     def place(self, spot: Spot) -> Place:
         """Where an instruction is, as this reader calls it."""
@@ -126,10 +131,13 @@ class Failure:
     def named(self) -> dict[str, Tensor]:
         """The reader's tensors by name: variables, modules' parameters, elements of containers."""
         found = dict(self.names)
-        for frame in self.frames:
-            for name, value in naming.variables(frame).items():
-                for longer, tensor in _inside(name, value):
-                    found.setdefault(longer, tensor)
+        held = [naming.variables(frame) for frame in self.frames]
+        for variables in held:
+            found |= {n: v for n, v in _tensors(variables) if n not in found}
+        for variables in held:
+            for name, value in variables.items():
+                if name not in _HISTORY:
+                    found |= {n: v for n, v in _inside(name, value) if n not in found}
         return found
 
     def name(self, tensor: Tensor | None) -> str | None:
@@ -220,10 +228,19 @@ def tensors_in(value: object) -> list[Tensor]:
     return []
 
 
+def _tensors(variables: Mapping[str, object]) -> Iterator[tuple[str, Tensor]]:
+    for name, value in variables.items():
+        if naming.is_tensor(value):
+            yield name, value  # type: ignore[misc]
+
+
+def within(where: str) -> str:
+    """`in line 3`, but `In[2], line 3` as it is."""
+    return where if where.startswith("In[") else f"in {where}"
+
+
 def _inside(name: str, value: object) -> Iterator[tuple[str, Tensor]]:
-    if naming.is_tensor(value):
-        yield name, value  # type: ignore[misc]
-    elif isinstance(value, Module):
+    if isinstance(value, Module):
         yield from ((f"{name}.{own}", each) for own, each in value.named_parameters())
         yield from ((f"{name}.{own}", each) for own, each in value.named_buffers())
     elif type(value) in (list, tuple):

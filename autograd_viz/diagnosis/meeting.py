@@ -202,7 +202,11 @@ def _updates(failure: Failure) -> list[Carried]:
         source = source_of(frame.f_code, frame.f_globals)
         for statement in source.every if source is not None else ():
             node = statement.node
-            carried = _read_and_bound(Edit(statement.text, node, None)) if isinstance(node, ast.stmt) else None
+            carried = (
+                _read_and_bound(Edit(statement.text, node, None))
+                if isinstance(node, ast.stmt)
+                else None
+            )
             if carried is not None:
                 found.append(carried)
     return found

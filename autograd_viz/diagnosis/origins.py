@@ -152,9 +152,11 @@ def _above(
     if not bool(rest.any()):
         return True
     reads = run.reads(edge, rest)
-    if reads is None or any(
-        bool(grad[read].any()) for grad, read in zip(arrived, reads, strict=True)
-    ) or (not bool(flat.any()) and _is_lost(run, edge, arrived)):
+    if (
+        reads is None
+        or any(bool(grad[read].any()) for grad, read in zip(arrived, reads, strict=True))
+        or (not bool(flat.any()) and _is_lost(run, edge, arrived))
+    ):
         found.append(Origin("step", target, rest, sent, edge))
     else:
         for nr, read in enumerate(reads):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from autograd_viz import text
 from autograd_viz.diagnosis.edits import Edit, Line, edit_of
 from autograd_viz.diagnosis.cases import RECORD
-from autograd_viz.diagnosis.failures import RECORDED, Failure, before
+from autograd_viz.diagnosis.failures import RECORDED, Failure, before, within
 from autograd_viz.diagnosis.meeting import Meeting, carried_names, meetings
 from autograd_viz.diagnosis.said import Said
 from autograd_viz.diagnosis.spoiled import held_by
@@ -37,7 +37,10 @@ def freed_before(failure: Failure) -> Said:
         evidence=(f"{len(split.old)} functions of the graph were freed, {len(split.new)} are new",),
         met=len(found),
         title="What an earlier pass has freed",
-        marks={**{node: ("dim",) for node in split.old}, **{each.node: ("dim", "cut") for each in found}},
+        marks={
+            **{node: ("dim",) for node in split.old},
+            **{each.node: ("dim", "cut") for each in found},
+        },
         legend={"dim": "freed by an earlier pass"},
     )
 
@@ -83,7 +86,7 @@ def _whole(failure: Failure, split: _Before) -> tuple[str, Line | None]:
     line = _retained(edit_of(first.spot) if first is not None else None, failure)
     place = failure.place_of(first)
     if split.known:
-        where = f"in {place.where} write" if place is not None else "in the first pass write"
+        where = f"{within(place.where)} write" if place is not None else "in the first pass write"
         return (
             f"the graph of {result} was freed: {_by(failure, first)} went through it, and PyTorch "
             f"frees what it has saved as it goes. Compute {result} again before each pass; or, to "
@@ -134,11 +137,11 @@ def _met(failure: Failure, found: list[Meeting], split: _Before) -> tuple[str, L
     if split.first is not None:
         line = _retained(edit_of(split.first.spot), failure)
         place = failure.place_of(split.first)
-        where = place.where if place is not None else "the first pass"
+        where = within(place.where) if place is not None else "in the first pass"
         return (
             f"the result of {made}, from which {failure.result} was computed, is from before {by}, "
             f"which freed how it was computed. Compute it again, or add the losses and call "
-            f"backward() once; or keep the graph. For that, in {where} write: {line.text}",
+            f"backward() once; or keep the graph. For that, {where} write: {line.text}",
             line,
         )
     return (
@@ -164,9 +167,7 @@ def _carried(failure: Failure, met: Meeting, by: str) -> tuple[str, Line]:
     )
 
 
-def _shared(
-    failure: Failure, met: Meeting, split: _Before, by: str
-) -> tuple[str, Line | None]:
+def _shared(failure: Failure, met: Meeting, split: _Before, by: str) -> tuple[str, Line | None]:
     """A variable that was computed once and is used by several passes."""
     first = split.first
     made = f" ({met.place.quoted})" if met.place is not None else ""
@@ -182,7 +183,7 @@ def _shared(
         )
     line = _retained(edit_of(first.spot) if first is not None else None, failure)
     place = failure.place_of(first)
-    where = f"in {place.where} write" if place is not None else "in the first pass write"
+    where = f"{within(place.where)} write" if place is not None else "in the first pass write"
     return (
         f"{said} Add the losses and call backward() once; or keep the graph for a second pass. For "
         f"that, {where}: {line.text}",

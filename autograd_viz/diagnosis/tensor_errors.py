@@ -228,7 +228,12 @@ def _argument(failure: Failure, edit: Edit | None, tensor: Tensor) -> ast.expr |
 
 
 def _about(
-    failure: Failure, cause: object, said: str, line: Line | None, tensor: Tensor | None, name: str | None
+    failure: Failure,
+    cause: object,
+    said: str,
+    line: Line | None,
+    tensor: Tensor | None,
+    name: str | None,
 ) -> Said:
     beside = []
     if tensor is not None and not tensor.requires_grad or tensor is None or tensor.is_leaf:
@@ -240,7 +245,14 @@ def _about(
         beside.append(Note(tuple(filter(None, (name or "a tensor", state))), None, "tensor"))
     place = failure.statement
     if place is not None:
-        beside.append(Note((place.statement or "the call", place.where), cut=True, code=True, below=bool(beside)))
+        beside.append(
+            Note(
+                (place.statement or "the call", place.where),
+                cut=True,
+                code=True,
+                below=bool(beside),
+            )
+        )
     return Said(
         cause,  # type: ignore[arg-type]
         said,

@@ -24,7 +24,12 @@ from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
-from torch.overrides import TorchFunctionMode
+from torch.overrides import (
+    TorchFunctionMode,
+    _get_current_function_mode_stack as _modes,
+    _pop_mode,
+    _push_mode,
+)
 
 from autograd_viz.interrupts import Held, interrupts_held
 from autograd_viz.recorded.events import (
@@ -69,6 +74,16 @@ class Recorder(TorchFunctionMode):
         self.thread = threading.get_ident()
         self.stepping: dict[int, tuple[Seen, ...]] = {}  # optimizers that make a step now
 
+    def __exit__(self, *error: object) -> None:
+        """Switch this mode off, and no other: the reader's code may have left one on."""
+        if self not in _modes():
+            return
+        above = []
+        while (mode := _pop_mode()) is not self:
+            above.append(mode)
+        for mode in reversed(above):
+            _push_mode(mode)
+
     def steps(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """Look at an optimizer's parameters before a step."""
         if threading.get_ident() == self.thread:
@@ -93,6 +108,7 @@ class Recorder(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
+        __tracebackhide__ = True  # the reader's traceback is as it would be without this mode
         kwargs = kwargs or {}
         if func in _ASKS or torch.compiler.is_compiling():
             return func(*args, **kwargs)
@@ -156,6 +172,7 @@ class Recorder(TorchFunctionMode):
         through: tuple[str, ...],
     ) -> Any:
         """Run a backward pass, and note which leaves it reached."""
+        __tracebackhide__ = True
         log = self.log
         begun = _argument(args, kwargs, 0, "outputs" if func is torch.autograd.grad else "tensors")
         outputs = add_tensors((begun,), [])
@@ -265,9 +282,10 @@ def recording(
         done: is told the calls of modules that ended when the block ends.
         log: what it is written to.
     """
-    recorder = Recorder(log)
+    is_on = any(isinstance(one, Recorder) and one.log is log for one in _modes())
     with interrupts_held() as held, ExitStack() as undone:
-        modules = _Modules(log, held)
+        recorder = Recorder(Log() if is_on else log)  # what is recorded already is not told twice
+        modules = _Modules(recorder.log, held)
         if done is not None:
             undone.callback(done, modules.ended)
         hooks: tuple[tuple[Any, Any], ...] = (
@@ -278,7 +296,8 @@ def recording(
         )
         for register, hears in hooks:
             undone.callback(register(hears).remove)
-        undone.enter_context(recorder)
+        if not is_on:
+            undone.enter_context(recorder)
         try:
             held.open = True  # what follows is the user's own
             held.strike()
