@@ -7,6 +7,7 @@ from autograd_viz.backward import trace
 from autograd_viz.capture import graph
 
 if TYPE_CHECKING:
+    from autograd_viz.custom_functions.checks import check_function
     from autograd_viz.descents.watched import descend
     from autograd_viz.diagnosis.diagnose import why
     from autograd_viz.exercises.checking import check, hint, solution
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check",
+    "check_function",
     "descend",
     "explore",
     "figure",
@@ -37,6 +39,7 @@ __version__ = "0.1.0"
 
 _LATER = {  # loaded when they are first asked for, so that importing the package stays quick
     "check": "exercises.checking",
+    "check_function": "custom_functions.checks",
     "descend": "descents.watched",
     "explore": "widgets.explorer",
     "figure": "plots",

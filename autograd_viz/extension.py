@@ -1,8 +1,9 @@
-"""`%load_ext autograd_viz`: each cell is recorded, and errors of autograd are explained below it."""
+"""`%load_ext autograd_viz`: records each cell, and explains autograd's errors below it."""
 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import defaultdict
 from contextlib import AbstractContextManager
 from typing import Any
@@ -17,12 +18,14 @@ from autograd_viz.recorded.recorder import recording
 class _Cells:
     """What runs now in one shell: a cell may run another one, and each thread has its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, shell: Any) -> None:
+        self.shell = weakref.ref(shell)
         self.open: dict[int, list[tuple[Any, AbstractContextManager[None]]]] = defaultdict(list)
 
     def begins(self, info: Any) -> None:
         """Record a cell from here on."""
-        block = recording()
+        number = getattr(self.shell(), "execution_count", None)
+        block = recording(cell=number)
         block.__enter__()
         self.open[threading.get_ident()].append((info, block))
 
@@ -67,7 +70,7 @@ def load_ipython_extension(shell: Any) -> None:
     """What `%load_ext autograd_viz` does."""
     if shell in _shells:
         return
-    cells = _shells[shell] = _Cells()
+    cells = _shells[shell] = _Cells(shell)
     shell.events.register("pre_run_cell", cells.begins)
     shell.events.register("post_run_cell", cells.ended)
 

@@ -1,8 +1,7 @@
-"""One gradient function called by hand: what it sends for other upstream gradients, and what for."""
+"""One gradient function called by hand, with other upstream gradients and other inputs."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from autograd_viz.diagnosis.gradient_stops import operation
 from autograd_viz.model import Edge, Graph, Slot, Trace
 from autograd_viz.names import is_tensor
 from autograd_viz.saved import HOOKED, Saved, saved_by
@@ -18,6 +18,7 @@ from autograd_viz.text import has_numbers
 from autograd_viz.walk import Walk
 
 MOST_NODES = 2_000  # of larger graphs what the operations saved is not read
+MOST_NUMBERS = 2**22  # elements; operations on more are not computed again
 MOST_AGAIN = 60  # values that are computed again; of a deeper way back they count as not known
 NOISE = 64  # units in the last place, of the largest term, that a sum of terms may be wrong by
 Index = tuple[int, ...]
@@ -142,7 +143,7 @@ class Pass:
             if Slot(place, 0) not in self.graph.changed and is_plain(leaf):
                 yield Slot(place, 0), leaf
 
-    def slot_of(self, value: object) -> Slot | None:
+    def slot_of(self, value: Any) -> Slot | None:
         """Which value of the graph a saved tensor is; a saved result knows its function."""
         if not is_tensor(value) or not value.requires_grad or not is_plain(value):
             return None
@@ -159,16 +160,26 @@ class Pass:
             for target, nr in self.walk.nexts[node]
         ]
 
-    def rebuilt(self, node: int) -> tuple[Rebuilt, list[Tensor | None]] | None:
+    def rebuilt(
+        self, node: int, filled: bool = False
+    ) -> tuple[Rebuilt, list[Tensor | None]] | None:
         """The operation itself, found by its name and by what it saved, and the inputs it had.
 
         It is taken only where its own derivative is what the node sends, for any upstream gradient.
+        With `filled`, any numbers stand for an input that is not known; they have no share in this.
         """
         slots, saved = self.inputs(node), self.saved(node)
         given = [None if slot is None else self.value(slot) for slot in slots]
+        if filled:
+            given = [
+                torch.ones(self.shape(slot)) if one is None and slot is not None else one
+                for one, slot in zip(given, slots, strict=True)
+            ]
         upstream = self.random(node)
         sent = self.sends(node, upstream)
         if sent is None or len(upstream) != 1:
+            return None
+        if any(value is not None and value.numel() > MOST_NUMBERS for value in given):
             return None
         for call, inputs in _candidates(operation(self.graph.nodes[node].name), saved, given):
             if all(
@@ -241,7 +252,7 @@ def _bound(
 ) -> tuple[Rebuilt, list[Tensor | None]] | None:
     """A function with its options as they were saved, and the tensors that it is to be given."""
     arguments = function._schema.arguments
-    if any(each.is_out for each in arguments):
+    if function._schema.is_mutable or torch.Tag.nondeterministic_seeded in function.tags:
         return None
     values: dict[str, Any] = {}
     tensors = [each.name for each in arguments if str(each.type) in ("Tensor", "Optional[Tensor]")]
@@ -297,17 +308,15 @@ def _whole(value: Any) -> Any:
     return value - 2**64 if isinstance(value, int) and value >= 2**63 else value
 
 
-def operation(name: str) -> str:
-    """`relu` for ReluBackward0."""
-    short = re.sub(r"Backward\d*$", "", name)
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", short).lower()
-
-
 def noise(like: Tensor, seed: int) -> Tensor:
     """Numbers without a pattern, in the shape and type of a tensor; never 0."""
     generator = torch.Generator().manual_seed(seed)
-    found = torch.randn(like.shape, generator=generator, dtype=torch.float64)
-    return (found + found.sign() * 0.1).to(like.device, like.dtype)
+    few = torch.randn(min(like.numel(), 9_973), generator=generator, dtype=torch.float64)
+    few += few.sign() * 0.1
+    if like.numel() == len(few):
+        return few.to(like.device, like.dtype).reshape(like.shape)
+    many = few.to(like.device, like.dtype).repeat(like.numel() // len(few) + 1)  # that is prime
+    return many[: like.numel()].reshape(like.shape)
 
 
 def is_plain(tensor: Tensor) -> bool:
@@ -322,8 +331,10 @@ def is_plain(tensor: Tensor) -> bool:
 
 def first(part: Tensor) -> Index:
     """The first element that a mask marks; () where there is none, or one without an index."""
-    found: Index = tuple(part.nonzero()[0].tolist()) if part.numel() else ()
-    return found
+    if not part.numel():
+        return ()
+    place = part.flatten().to(torch.uint8).argmax()
+    return tuple(int(one) for one in torch.unravel_index(place, part.shape))
 
 
 def at(tensor: Tensor, index: Index) -> float:

@@ -175,7 +175,7 @@ def nan_in_anomaly_mode(failure: Failure) -> Said | None:
             f"not told by the error; to know it, ask without anomaly mode for the leaf whose "
             f".grad is NaN: av.why(x, {failure.result})",
             Line(f"av.why(x, {failure.result})"),
-            marks={node: ("alarm",) for node in nodes},
+            marks=dict.fromkeys(nodes, ("alarm",)),
             legend={"alarm": "one of these returned NaN"},
         )
     (node,) = nodes

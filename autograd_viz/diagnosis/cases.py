@@ -10,12 +10,19 @@ from torch import Tensor
 from autograd_viz.diagnosis.facts import Facts
 from autograd_viz.diagnosis.reason import Broken, Cause, Reason
 from autograd_viz.model import Edge
+from autograd_viz.recorded.events import version_of
 from autograd_viz.recorded.places import Place, bound_before
 from autograd_viz.saved import SMALL
 
 if TYPE_CHECKING:
     from autograd_viz.model import Variable, Variables
     from autograd_viz.recorded.events import Event
+
+
+def is_changed(tensor: Tensor) -> bool:
+    """Whether a tensor was changed in place, as far as PyTorch counts it."""
+    return version_of(tensor) > 0
+
 
 RECORD = "Run it inside `with av.record():`, and ask again."
 
@@ -37,18 +44,25 @@ class Case:
     def made(self, tensor: Tensor | None = None) -> Place | None:
         """The statement that made a tensor: as recorded, or else the last that bound its name."""
         tensor = self.tensor if tensor is None else tensor
-        event = self.facts.history.maker(tensor)
+        history, names = self.facts.history, self.facts.names_of(tensor)
+        event = history.maker(tensor)
+        changes = [each for each, _ in history.changes(tensor)]
+        if tensor.grad_fn is not None and changes and changes[-1].spot is not None:
+            event = changes[-1]  # a change in place gives it another grad_fn
         if event is not None and event.spot is not None:
             return self.facts.place(event)
-        names = self.facts.names_of(tensor)
-        return bound_before(self.facts.frame, names[0]) if names else None
+        if not names:
+            return None
+        return bound_before(self.facts.frame, names[0], changed=is_changed(tensor))
 
     def called(self, serial: int) -> str | None:
         """The name of a recorded tensor: what holds it now, or the name that it was bound to."""
         tensor = self.facts.history.log.alive().get(serial)
         name = self.facts.name(tensor) if tensor is not None else None
         if name is None and (event := self.facts.history.maker(serial)) is not None:
-            name = self.facts.place(event).made if event.spot is not None else None
+            # What a function of PyTorch computes on its way has no name of the reader's.
+            known = event.spot is not None and not event.through
+            name = self.facts.place(event).made if known else None
         return name
 
     def of(self, edge: Edge) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from autograd_viz import text
+from autograd_viz.diagnosis.cases import RECORD
 from autograd_viz.diagnosis.edits import Edit, Line, edit_of, edit_of_statement, out_of_place
 from autograd_viz.diagnosis.explanation import Note
-from autograd_viz.diagnosis.cases import RECORD
 from autograd_viz.diagnosis.failures import RECORDED, Failure, within
 from autograd_viz.diagnosis.gradient_stops import operation
 from autograd_viz.diagnosis.meeting import Carried, meetings
@@ -78,11 +78,11 @@ def _change(failure: Failure, held: Held, name: str | None) -> Change | None:
     if found:
         event = found[0]
         assert event.spot is not None
-        return Change(failure.place(event.spot), edit_of(event.spot), event, len(found) - 1)
+        return Change(failure.place(event.spot, event.cell), edit_of(event.spot), event, len(found) - 1)
     once = held.expected == 0 and held.version == 1
-    if name is None or not once or failure.spot is None:
+    if name is None or not once or failure.spot is None or not failure.frames:
         return None
-    only = only_change(failure.spot, name)
+    only = only_change(failure.frames[0], failure.spot, name)
     return Change(only[0], edit_of_statement(only[1]), None) if only is not None else None
 
 

@@ -77,11 +77,11 @@ def said(case: Case, cut: Cut, result: str) -> tuple[Cause, str, str]:
             f"Join tensors by torch.stack() or torch.cat() in its place, {again}",
         )
     if cut.how == "new_leaf":
-        new = f"its result became a leaf of its own, as by nn.Parameter({cut.event.name}(...))"
+        new = "its result became the memory of a leaf, as nn.Parameter() makes one"
         return (
             "detached",
             f"{to} ends in {place}: {new}, and a leaf leads to nothing before it.",
-            f"Make the parameter first and compute with it: {again}",
+            f"Make the parameter first, compute with it, {again}",
         )
     return (
         "not_differentiable",

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def why(tensor: Tensor | None = None, output: Tensor | None = None) -> Reason:
     """Say why the `.grad` of a tensor is None, or is not what was expected.
 
-    It looks at what autograd recorded, runs one backward pass from the output (nothing of yours is
-    changed), and reads the source of the function, script or notebook that calls it, for the line
-    at which the gradient got lost. Where the source cannot be read it says what is certain.
+    It looks at what autograd knows and runs one backward pass from the output; nothing of yours is
+    changed. What was run inside `with av.record():` it knows too: where a way was cut off, which
+    backward() wrote a gradient, what cleared it. What it does not know it says it does not know.
 
     Args:
         tensor: the tensor whose `.grad` you wonder about; any shape, dtype and device.
@@ -41,7 +41,14 @@ def why(tensor: Tensor | None = None, output: Tensor | None = None) -> Reason:
     z.grad is None because z is not a leaf: it was computed (by NegBackward0), and PyTorch keeps
     the gradients of leaves only. Before backward(), add: z.retain_grad()
     >>> print(av.why(t, u))
-    t.grad is None because backward() has not been run: ... Add: u.backward()
+    t.grad is None because backward() has not been run, or did not write it, or it was cleared
+    since: ... Add: u.backward()
+    >>> with av.record():
+    ...     h = t.detach() * 2
+    ...     u = (h * t[0, 0]).sum() if h.sum() < 0 else h.sum()
+    >>> print(av.why(t, u))
+    t.grad is None because u does not lead to it: the way from u to t is cut off by .detach() in
+    ...Leave .detach() out, and compute u again...
     """
     from autograd_viz.diagnosis import causes, exceptions, facts
 

@@ -219,18 +219,17 @@ def _cut_off(case: Case, cuts: Sequence[Cut], begin: str, result: str) -> Reason
         cause,
         f"{begin} {what} {remedy}{instead}{also}",
         line,
-        broken=_broken(case, first.event, cuts),
+        broken=_broken(case, first.event),
     )
 
 
-def _broken(case: Case, event: Event, cuts: Sequence[Cut] = ()) -> Broken:
+def _broken(case: Case, event: Event) -> Broken:
     """The statement for the picture, between what uses its result and what it cuts off."""
     place = case.facts.place(event)
-    own = case.facts.history.log.find(case.tensor)
     cut_off = [case.called(seen.serial) for seen in event.inputs if seen.needs]
     names = [each for each in cut_off if each and each not in case.facts.names_of(case.tensor)]
-    made = any(seen.serial == own for seen in event.outputs)
-    source = names[0] if made and names else None
+    # Where the tensor itself was cut off, the statement stands below it.
+    source = names[0] if names and not case.tensor.requires_grad else None
     user = case.facts.history.user(event, case.output) if case.output is not None else None
     return Broken(
         place.where,

@@ -155,7 +155,7 @@ class Facts:
 
     def place(self, event: Event) -> Place:
         """Where a recorded call was made."""
-        return self.history.place(event, self.frame.f_code if self.frame else None)
+        return self.history.place(event, self.frame)
 
     @cached_property
     def alias(self) -> str | None:

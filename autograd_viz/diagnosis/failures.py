@@ -115,15 +115,15 @@ class Failure:
             else "backward() failed"
         )
 
-    def place(self, spot: Spot) -> Place:
+    def place(self, spot: Spot, cell: int | None = None) -> Place:
         """Where an instruction is, as this reader calls it."""
-        return place(spot, self.spot.code if self.spot is not None else None)
+        return place(spot, self.frames[0] if self.frames else None, cell)
 
     def place_of(self, event: Event | None) -> Place | None:
         """Where a recorded call was made."""
         if event is None or event.spot is None:
             return None
-        return self.place(event.spot)
+        return self.place(event.spot, event.cell)
 
     # Names.
 

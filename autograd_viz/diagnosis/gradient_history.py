@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from autograd_viz import text
 from autograd_viz.diagnosis.cases import RECORD, Case
+from autograd_viz.diagnosis.freed import value_in_trouble, zero_made_by
 from autograd_viz.diagnosis.gradient_stops import largest
 from autograd_viz.diagnosis.reason import Cause, Reason
 from autograd_viz.model import Trace
@@ -44,7 +45,7 @@ def told(case: Case) -> Told:
             others.append(event)
             if is_zeroing(event):
                 passes = []
-    whole = history.maker(case.tensor) is not None or cleared is not None
+    whole = history.is_from_here(case.tensor) or cleared is not None
     return Told(passes, others, cleared, whole and not history.log.forgotten)
 
 
@@ -259,6 +260,21 @@ def after_freeing(case: Case) -> Reason:
     trouble = text.trouble(grad)
     state = f"holds {trouble}" if trouble else f"is {shown}"
     clear = f"{case.known or 'x'}.grad = None"
+    if not largest(grad) and not trouble and (zero := zero_made_by(case)) is not None:
+        edge, because = zero
+        assert case.facts.captured is not None  # the edge is a part of it
+        step = case.facts.captured[0].nodes[edge.source].name
+        said = f"{case.grad_name} is 0 because the gradient becomes 0 at {step}{case.of(edge)}"
+        return case.reason("zero", f"{said}: {because}.", stop=edge)
+    if trouble and (value := value_in_trouble(case)) is not None:
+        slot, made = value
+        assert case.facts.captured is not None  # the value is a part of it
+        return case.reason(
+            "nan",
+            f"{case.grad_name} holds {trouble}, and a value of the forward pass is not finite "
+            f"already: {made}. Look for the input that makes it so.",
+            stop=next(iter(case.facts.captured[0].in_edges[slot.node]), None),
+        )
     if known.is_whole and known.passes:
         said = f"{case.grad_name} {state}, {_passes_said(case, known)}"
         rest = [each for each in known.others if not is_zeroing(each)]

@@ -49,14 +49,6 @@ def first_none(trace: Trace, node: int) -> Edge | None:
     return next((edge for edge, _, sent in _sent(trace, node) if sent is None), None)
 
 
-def first_trouble(trace: Trace, node: int) -> Edge | None:
-    """The first step at which finite numbers arrive and NaN or inf goes on."""
-    for edge, arrived, sent in _sent(trace, node):
-        if sent is not None and text.trouble(sent) and not text.trouble(arrived):
-            return edge
-    return None
-
-
 def steepest(trace: Trace, node: int) -> Edge | None:
     """The step that makes the gradient smaller by the largest factor."""
     factors = {
@@ -163,29 +155,3 @@ def made_zero(graph: Graph, edge: Edge, saved: Mapping[str, Any] | None = None) 
     if name in ("Select", "Slice", "Index", "Gather", "Unbind", "Split"):
         return "the elements that were taken are not those of the tensor asked about"
     return f"its derivative by this input is 0 here{'; the input is ' + value if value else ''}"
-
-
-def made_trouble(graph: Graph, edge: Edge, saved: Mapping[str, Any] | None = None) -> str:
-    """Why an operation sends NaN or inf along an edge, in words."""
-    name = re.sub(r"Backward\d*$", "", graph.nodes[edge.source].name)
-    value = at_input(graph, edge, saved)
-    slopes = {
-        "Sqrt": "1/(2 sqrt(x))", "Log": "1/x", "Log2": "1/(x ln 2)", "Log10": "1/(x ln 10)",
-        "Reciprocal": "-1/x²", "Rsqrt": "-1/(2 x sqrt(x))", "Log1P": "1/(1 + x)",
-        "Acos": "-1/sqrt(1 - x²)", "Asin": "1/sqrt(1 - x²)", "Atanh": "1/(1 - x²)",
-    }  # fmt: skip
-    if name in slopes:
-        return f"the derivative of {operation(name)} is {slopes[name]}" + (
-            f", and x is {value} here" if value else ""
-        )
-    if name == "Div":
-        return "a division by a number that is 0 or not finite"
-    if name == "Pow":
-        return "the slope of a power is infinite or undefined there" + (
-            f", at {value}" if value else ""
-        )
-    if name in ("Norm", "LinalgVectorNorm"):
-        return "the norm of a vector has no slope at 0"
-    if name in ("Mul", "Mm", "Mv", "Dot", "Bmm", "Addmm"):
-        return "it was multiplied by a number that is not finite, or became too large"
-    return "its derivative is not a finite number there" + (f", at {value}" if value else "")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from autograd_viz import text
 from autograd_viz.diagnosis import origin_words as words
-from autograd_viz.diagnosis import origins
+from autograd_viz.diagnosis import origins, trouble_words
 from autograd_viz.diagnosis.by_hand import Pass
 from autograd_viz.diagnosis.hooks_seen import Hook, watched
-from autograd_viz.diagnosis.origins import Origin
 from autograd_viz.diagnosis.remedies import Asked, tried
-from autograd_viz.diagnosis.zero_facts import how
 from autograd_viz.model import Edge, Slot, Trace, Variable
 from autograd_viz.recording import recorded_pass
 
@@ -23,6 +21,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from autograd_viz.walk import Walk
+
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _quietly(method: Callable[_P, _R]) -> Callable[_P, _R]:
+    """The same without warnings: what is tried may have no degrees of freedom, or no sense."""
+
+    @wraps(method)
+    def quiet(*arguments: _P.args, **options: _P.kwargs) -> _R:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return method(*arguments, **options)
+
+    return quiet
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +59,7 @@ class Observed:
     output: Tensor
     frame: FrameType | None  # the reader's own
     within: Callable[[int], Variable | None]  # the variable that a node helps to compute
+    named: Mapping[str, Tensor]  # the reader's tensors
 
     @cached_property
     def _run(self) -> Pass:
@@ -53,15 +68,7 @@ class Observed:
     @cached_property
     def _words(self) -> words.Words:
         file = self.frame.f_code.co_filename if self.frame is not None else ""
-        return words.Words(self._run, self._title, self._hooks, file)
-
-    def _title(self, node: int) -> str | None:
-        found = self.within(node)
-        if found is None:
-            return None
-        if found.name is None or found.name == found.expression:
-            return f"`{found.expression}`"
-        return f"`{found.name} = {found.expression}`"
+        return words.Words(self._run, self.within, self.named, self._hooks, file)
 
     def _hooks(self) -> Sequence[Hook]:
         """The hooks that run in one more pass."""
@@ -72,54 +79,47 @@ class Observed:
                 return seen
         return seen
 
+    @_quietly
     def zero(self) -> Told | None:
         """Why the gradient is 0; None if that cannot be told."""
         found = origins.zeros(self._run, self.slot)
         if not found:
             return None
         stop = next((one.edge for one in found if one.by == "step"), None)
-        kinds = {one.by if one.by != "step" else how(self._run, one).kind for one in found}
+        kinds = {one.by if one.by != "step" else self._words.how(one).kind for one in found}
         return Told(words.zero(self._words, found), stop, is_step=kinds == {"step"})
 
+    @_quietly
     def trouble(self, grad: str) -> Told | None:
         """Why the gradient is NaN or inf; `grad` is what it is called."""
         found = origins.trouble(self._run, self.slot)
         if found is None:
             return None
-        said, factors = words.trouble(self._words, found)
+        said, factors = trouble_words.trouble(self._words, found)
         remedy = None
         if factors is not None:
             asked = Asked(self._run, self.slot, (self.output,), self.frame)
             remedy = tried(asked, found, factors)
-        more = "" if remedy is None else words.remedy(self._words, remedy, grad)
-        return Told(said, _stop(found), more)
+        more = "" if remedy is None else trouble_words.remedy(self._words, remedy, grad)
+        return Told(said, found.edge, more)
 
-    def forward(self, end: Slot | None = None) -> str | None:
-        """Which operation gives the first NaN or inf on the way to a value, or to the output."""
-        end = end or self.trace.graph.outputs[0]
-        output = self.output if end == self.trace.graph.outputs[0] else None
-        first = origins.beginning(self._run, end, output)
-        return None if first is None else words.forward(self._words, first, self._holds)
+    @_quietly
+    def forward(self) -> tuple[str, int] | None:
+        """Which operation gives the first NaN or inf on the way to the output; and its node."""
+        first = origins.beginning(self._run, self.trace.graph.outputs[0], self.output)
+        if first is None:
+            return None
+        return trouble_words.forward(self._words, first), first.slot.node
 
-    def _holds(self, node: int) -> bool:
-        found = self.within(node)
-        if found is None or found.node is None:
-            return False
-        slot = Slot(found.node, 0)
-        mine = self.output if slot == self.trace.graph.outputs[0] else self._run.value(slot)
-        return mine is not None and text.trouble(mine) is not None
-
+    @_quietly
     def rounding(self) -> Told | None:
         """Of a gradient that is no more than rounding: what cancels."""
         found = origins.rounding(self._run, self.slot)
         if found is None:
             return None
-        return Told(words.rounding(self._words, *found), _stop(found[0]))
+        return Told(words.rounding(self._words, *found), found[0].edge)
 
+    @_quietly
     def shrinks(self, edge: Edge) -> str:
         """By how much a step makes a gradient smaller."""
         return words.shrinks(self._words, edge)
-
-
-def _stop(origin: Origin) -> Edge | None:
-    return origin.edge

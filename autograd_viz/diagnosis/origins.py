@@ -89,7 +89,7 @@ def zeros(run: Pass, slot: Slot, part: Tensor | None = None) -> tuple[Origin, ..
             return None
         grad = run.trace.arrived(slot)
         assert grad is not None  # what is on the way up was reached
-        if any(bool((value[part] != 0).any()) for _, value in sent):
+        if any(bool(((value != 0) & part).any()) for _, value in sent):
             found.append(_made_at(run, slot, part, grad, sent))
             continue
         for edge, value in sent:
@@ -111,7 +111,7 @@ def _ran(origin: Origin) -> int:
 def _made_at(
     run: Pass, slot: Slot, part: Tensor, grad: Tensor, sent: Sequence[tuple[Edge | None, Tensor]]
 ) -> Origin:
-    """What arrived for a value is not what its gradient is: it adds up to that, or a hook did it."""
+    """What arrived for a value adds up to what its gradient is, or else a hook changed it."""
     total = summed([value for _, value in sent])
     if _equal(total[part], grad[part]):
         return Origin("sum", slot, part, grad, terms=tuple(sent))
@@ -142,21 +142,23 @@ def _above(
     target = Slot(edge.target, edge.output_nr)
     without = run.sends(edge.source, arrived)
     value = None if without is None else without[edge.input_index]
-    if value is not None and bool((value[part] != 0).any()) and not _is_noise(value, arrived):
+    if value is not None and bool(((value != 0) & part).any()) and not _is_noise(value, arrived):
         hooked = Origin("hook", target, part, sent, edge, before=value, node=edge.source)
         found.append(hooked)
         return True
-    flat, rest = _flat(run, edge, part, arrived)
-    if bool(flat.any()) or not part.numel():
+    flat = _flat(run, edge, part)
+    single = arrived[0].shape == part.shape and len(arrived) == 1  # as of relu, element by element
+    heard = flat & (arrived[0] != 0) if single else flat
+    is_flat = bool(heard.any())
+    if is_flat or not part.numel():
         found.append(Origin("step", target, flat, sent, edge))
+    rest = part & ~flat if is_flat else part
     if not bool(rest.any()):
         return True
     reads = run.reads(edge, rest)
-    if (
-        reads is None
-        or any(bool(grad[read].any()) for grad, read in zip(arrived, reads, strict=True))
-        or (not bool(flat.any()) and _is_lost(run, edge, arrived))
-    ):
+    if reads is not None and single:  # where it is flat, but nothing arrives: look above
+        reads = [reads[0] | (flat & rest)]
+    if reads is None or any_of(arrived, reads) or (not is_flat and _is_lost(run, edge, arrived)):
         found.append(Origin("step", target, rest, sent, edge))
     else:
         for nr, read in enumerate(reads):
@@ -166,21 +168,15 @@ def _above(
     return True
 
 
-def _flat(run: Pass, edge: Edge, part: Tensor, arrived: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """The elements that get 0 whatever arrives, where something does; and the others."""
+def _flat(run: Pass, edge: Edge, part: Tensor) -> Tensor:
+    """The elements that get 0 whatever arrives."""
     sent = run.sends(edge.source, run.random(edge.source))
     value = None if sent is None else sent[edge.input_index]
-    if value is None:
-        return torch.zeros_like(part), part
-    flat = part & (value == 0)
-    if len(arrived) == 1 and arrived[0].shape == part.shape:  # where nothing arrives, look above
-        flat &= arrived[0] != 0
-        return flat, part & ~flat
-    return flat, part & ~flat
+    return torch.zeros_like(part) if value is None else part & (value == 0)
 
 
 def _is_lost(run: Pass, edge: Edge, arrived: Sequence[Tensor]) -> bool:
-    """Whether what arrives goes on to no input of the operation at all, as where it is saturated."""
+    """Whether what arrives goes on to no input of the operation, as where it is saturated."""
     heard = [torch.zeros_like(grad, dtype=torch.bool) for grad in arrived]
     for other in run.graph.out_edges[edge.source]:
         whole = torch.ones(run.shape(Slot(other.target, other.output_nr)), dtype=torch.bool)
@@ -188,7 +184,12 @@ def _is_lost(run: Pass, edge: Edge, arrived: Sequence[Tensor]) -> bool:
         if reads is None:
             return False
         heard = [one | read for one, read in zip(heard, reads, strict=True)]
-    return not any(bool(grad[one].any()) for grad, one in zip(arrived, heard, strict=True))
+    return not any_of(arrived, heard)
+
+
+def any_of(grads: Sequence[Tensor], parts: Sequence[Tensor]) -> bool:
+    """Whether one of the marked elements is not 0."""
+    return any(bool(((grad != 0) & part).any()) for grad, part in zip(grads, parts, strict=True))
 
 
 def _is_noise(value: Tensor, arrived: Sequence[Tensor]) -> bool:
@@ -240,7 +241,7 @@ def _begins(
     target = Slot(edge.target, edge.output_nr)
     without = run.sends(edge.source, arrived)
     value = None if without is None else without[edge.input_index]
-    if value is not None and bool(value[part].isfinite().all()):
+    if value is not None and not bool((~value.isfinite() & part).any()):
         return Origin("hook", target, part, sent, edge, before=value, node=edge.source)
     bad = [~grad.isfinite() for grad in arrived]
     if not any(bool(one.any()) for one in bad):
@@ -253,7 +254,7 @@ def _begins(
     mended = [grad.nan_to_num(1.0, 1.0, 1.0) for grad in arrived]
     without = run.sends(edge.source, mended)
     value = None if without is None else without[edge.input_index]
-    if value is not None and not bool(value[part].isfinite().all()):
+    if value is not None and bool((~value.isfinite() & part).any()):
         return Origin("step", target, part & ~value.isfinite(), sent, edge)
     nr = next(nr for nr, one in enumerate(bad) if bool(one.any()))
     return Slot(edge.source, nr), bad[nr]  # as of 0 * inf, where the slope is 0

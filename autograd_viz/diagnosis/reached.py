@@ -19,7 +19,7 @@ from autograd_viz.model import Trace
 if TYPE_CHECKING:
     from torch import Tensor
 
-ROUNDED = 1e-3  # of what the pass began with; a gradient so small may be the rounding of a 0
+ROUNDED = 1e-5  # of what the pass began with; a gradient so small may be the rounding of a 0
 
 
 def reached(case: Case) -> Reason:
@@ -75,17 +75,14 @@ def _with_output(case: Case, reason: Reason) -> Reason:
         return reason
     said = f"{case.result} {'is' if case.output.numel() == 1 else 'holds'} {kind}"
     case.evidence.append(said)
-    trace = case.facts.trace
-    begins = None if trace is None else _observed(case, trace).forward()
-    if begins is not None:
-        said += f": {begins}{_of_nothing_before(trace, case.facts.captured[0].root.id)}"
+    trace = case.facts.trace or Trace(case.facts.captured[0], (), (), (), {})
+    if (begins := _observed(case, trace).forward()) is not None:
+        said += f": {begins[0]}{_of_nothing_before(trace, begins[1])}"
     return replace(reason, text=f"{said}. {reason.text}", evidence=tuple(case.evidence))
 
 
-def _of_nothing_before(trace: Trace | None, node: int) -> str:
+def _of_nothing_before(trace: Trace, node: int) -> str:
     """The same for what a value was computed from: not each operation keeps its value."""
-    if trace is None:
-        return ""
     before = (
         one
         for one in trace.step_of
@@ -96,11 +93,13 @@ def _of_nothing_before(trace: Trace | None, node: int) -> str:
 
 def _observed(case: Case, trace: Trace) -> Observed:
     """What the pass tells about the gradient that is asked for."""
+    facts = case.facts
     assert case.output is not None
-    assert case.facts.captured is not None
-    assert case.facts.slot is not None
-    _, walk, _ = case.facts.captured
-    return Observed(trace, walk, case.facts.slot, case.output, case.facts.frame, case.containing)
+    assert facts.captured is not None
+    _, walk, _ = facts.captured
+    slot, within = facts.slot, case.containing
+    assert slot is not None
+    return Observed(trace, walk, slot, case.output, facts.frame, within, facts.named)
 
 
 def _is_nan_of_nothing(trace: Trace, node: int) -> bool:
@@ -188,11 +187,11 @@ def _trouble(case: Case, trace: Trace, once: Tensor, grad: Tensor) -> Reason:
     stop = None if told is None else told.stop
     begins = observed.forward() if text.trouble(case.output) else None
     if begins is not None:
-        case.evidence.append(f"{begins} in the forward pass")
-        nothing = _of_nothing_before(trace, trace.graph.root.id)
+        case.evidence.append(f"{begins[0]} in the forward pass")
+        nothing = _of_nothing_before(trace, begins[1])
         return case.reason(
             "nan",
-            f"{begin} because a value of the forward pass is not finite already: {begins}"
+            f"{begin} because a value of the forward pass is not finite already: {begins[0]}"
             f"{nothing}. Look for the input that makes it so before you look at gradients.{more}",
             stop=stop,
         )

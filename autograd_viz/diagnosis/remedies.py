@@ -20,6 +20,7 @@ from autograd_viz.side_effects import own_pass
 from autograd_viz.steps import Steps
 
 LEAST = 1e-12
+NEAR = 1e-6
 HARMLESS = (1.0, 0.5, 2.0)
 Grads = tuple[Tensor | None, ...]
 
@@ -56,13 +57,13 @@ def tried(asked: Asked, origin: Origin, found: Factors) -> Remedy | None:
     before = run.trace.arrived(asked.slot)
     assert before is not None  # or nothing would be asked
     for edge, value, part in _inputs(run, origin):
-        for number, options, guard in _guards(part, unused=found.behind is not None):
+        for number, options, guard in _guards(value, part, unused=found.behind is not None):
             with torch.enable_grad():
                 given = value.clone().requires_grad_()
                 guarded = guard(given)
                 (through,) = torch.autograd.grad(guarded.sum(), given)
             end = _end(found)
-            changed = _changed(run, edge, guarded.detach(), end, float(through.abs().max()))
+            changed = _changed(run, edge, guarded.detach(), end)
             if changed is None:
                 continue
             after = _again(asked, edge, changed, through)
@@ -92,14 +93,24 @@ def _inputs(run: Pass, origin: Origin) -> Iterator[tuple[Edge, Tensor, Tensor]]:
 
 
 def _guards(
-    part: Tensor, unused: bool
+    value: Tensor, part: Tensor, unused: bool
 ) -> Iterator[tuple[float | None, dict[str, float], Callable[[Tensor], Tensor]]]:
+    """(number, options of clamp, the change): what to give to the operation in the input's place.
+
+    A limit is tried only where the elements are at it or, of 0, beyond it.
+    """
     if unused:
         for number in HARMLESS:
             yield number, {}, partial(_replaced, part=part, number=number)
         return
-    for options in ({"min": LEAST}, {"max": 1 - 1e-6}, {"min": -1 + 1e-6}):
-        yield None, options, partial(torch.clamp, **options)
+    there = value[part]
+    for options, fits in (
+        ({"min": LEAST}, there <= 0),
+        ({"max": 1 - NEAR}, (there - 1).abs() <= NEAR),
+        ({"min": -1 + NEAR}, (there + 1).abs() <= NEAR),
+    ):
+        if bool(fits.all()):
+            yield None, options, partial(torch.clamp, **options)
 
 
 def _replaced(value: Tensor, part: Tensor, number: float) -> Tensor:
@@ -116,43 +127,46 @@ def _end(found: Factors) -> int | None:
 _Calls = dict[int, tuple[Rebuilt, Sequence[Tensor | None]]]
 
 
-def _changed(run: Pass, edge: Edge, value: Tensor, end: int | None, _: float) -> _Calls | None:
+def _changed(run: Pass, edge: Edge, value: Tensor, end: int | None) -> _Calls | None:
     """The operations that see the change, with what they are given then."""
     new: dict[Slot, Tensor | None] = {}  # None: changed, and not known
     calls: _Calls = {}
     for step in reversed(run.trace.steps):
         node = step.node
-        places = run.inputs(node)
         mine = node == edge.source
-        if node == end or not (mine or any(slot in new for slot in places)):
+        if node == end or not (mine or any(slot in new for slot in run.inputs(node))):
             continue
-        found = run.rebuilt(node)
-        if found is not None:
-            call, inputs = found
-            given = [
-                new[slot] if slot is not None and slot in new else one
-                for slot, one in zip(places, inputs, strict=True)
-            ]
-            if mine:
-                given[edge.input_index] = value
-            made = None
-            if not any(
-                slot is not None and one is None for slot, one in zip(places, given, strict=True)
-            ):
-                made = vjp(call, given, None)
-            if made is not None:
-                calls[node] = call, given
-                new[Slot(node, 0)] = made[0]
-                continue
-        if mine or any(
-            run.slot_of(one) in {*new, Slot(node, 0)}
-            for one in run.saved(node).values()
-            if run.slot_of(one)
-        ):
+        call = _with_new(run, node, new, (edge.input_index, value) if mine else None)
+        made = None if call is None else vjp(*call, None)
+        if call is not None and made is not None:
+            calls[node] = call
+            new[Slot(node, 0)] = made[0]
+            continue
+        results = {Slot(node, nr): None for nr in range(len(step.grad_outputs))}
+        kept = map(run.slot_of, run.saved(node).values())
+        if mine or any(slot in new or slot in results for slot in kept if slot is not None):
             return None  # its slope depends on what is not known
-        for nr in range(len(step.grad_outputs)):
-            new[Slot(node, nr)] = None
+        new |= results
     return calls
+
+
+def _with_new(
+    run: Pass, node: int, new: Mapping[Slot, Tensor | None], own: tuple[int, Tensor] | None
+) -> tuple[Rebuilt, Sequence[Tensor | None]] | None:
+    """An operation with its changed inputs; None where one of them is not known."""
+    found = run.rebuilt(node)
+    if found is None:
+        return None
+    call, inputs = found
+    slots = run.inputs(node)
+    given = [
+        new[slot] if slot is not None and slot in new else one
+        for slot, one in zip(slots, inputs, strict=True)
+    ]
+    if own is not None:
+        given[own[0]] = own[1]
+    lost = any(slot is not None and one is None for slot, one in zip(slots, given, strict=True))
+    return None if lost else (call, given)
 
 
 def _again(asked: Asked, edge: Edge, calls: _Calls, through: Tensor) -> Tensor | None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autograd_viz import text
-from autograd_viz.diagnosis.edits import Edit, Line, edit_of
 from autograd_viz.diagnosis.cases import RECORD
+from autograd_viz.diagnosis.edits import Edit, Line, edit_of
 from autograd_viz.diagnosis.failures import RECORDED, Failure, before, within
 from autograd_viz.diagnosis.meeting import Meeting, carried_names, meetings
 from autograd_viz.diagnosis.said import Said
 from autograd_viz.diagnosis.spoiled import held_by
 from autograd_viz.recorded.events import Event
-from autograd_viz.recorded.places import Place
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ def freed_before(failure: Failure) -> Said:
         met=len(found),
         title="What an earlier pass has freed",
         marks={
-            **{node: ("dim",) for node in split.old},
+            **dict.fromkeys(split.old, ("dim",)),
             **{each.node: ("dim", "cut") for each in found},
         },
         legend={"dim": "freed by an earlier pass"},

@@ -205,7 +205,7 @@ def _names_in(edit: Edit | None) -> Iterator[str]:
 
 
 def _owner(edit: Edit, *methods: str) -> ast.expr | None:
-    """x of `x.numpy()`, where such a call is in the statement once."""
+    """X of `x.numpy()`, where such a call is in the statement once."""
     found = [
         each.func.value
         for each in ast.walk(edit.node)
@@ -236,7 +236,7 @@ def _about(
     name: str | None,
 ) -> Said:
     beside = []
-    if tensor is not None and not tensor.requires_grad or tensor is None or tensor.is_leaf:
+    if (tensor is not None and not tensor.requires_grad) or tensor is None or tensor.is_leaf:
         state = "a leaf that requires grad" if tensor is not None and _is_leaf(tensor) else ""
         if tensor is not None and tensor.is_inference():
             state = "made in inference mode"

@@ -72,8 +72,8 @@ def _place(run: Pass, edge: Edge, shape: torch.Size, index: Index) -> Index | No
     many = int(reads[0].sum())
     if many == 1:
         return first(reads[0])
-    # Where the slope is NaN, elements that have no share may look as if they had one.
-    return index if many and arrived[0].shape == shape and _is_elementwise(run, edge) else None
+    # Where the slope is 0 none has a share, and where it is NaN all may look as if they had one.
+    return index if arrived[0].shape == shape and _is_elementwise(run, edge) else None
 
 
 def _is_elementwise(run: Pass, edge: Edge) -> bool:
@@ -86,7 +86,8 @@ def _is_elementwise(run: Pass, edge: Edge) -> bool:
         if value is None or len(upstream) != 1 or value.shape != upstream[0].shape:
             return False
         sent.append(value / upstream[0])
-    return torch.allclose(*sent, rtol=1e-4, equal_nan=True)
+    one, other = sent
+    return torch.allclose(one, other, rtol=1e-4, equal_nan=True)
 
 
 def _alike(one: float, other: float) -> bool:

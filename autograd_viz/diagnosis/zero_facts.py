@@ -19,7 +19,7 @@ from autograd_viz.diagnosis.by_hand import (
     noise,
     vjp,
 )
-from autograd_viz.diagnosis.origins import Origin
+from autograd_viz.diagnosis.origins import Origin, any_of
 from autograd_viz.model import Edge, Slot
 from autograd_viz.names import is_tensor
 
@@ -44,6 +44,7 @@ class How:
         "flat",  # the slope is 0 here, and is not elsewhere
         "invariant",  # what arrives is the same along a dimension, along which nothing is passed on
         "cancel",  # terms that are not 0 add up to it
+        "underflow",  # what arrives is so small that its products are below the least number
         "zero",  # whatever arrives, zero is sent: more is not known
         "unknown",
     ]
@@ -56,6 +57,7 @@ class How:
     dims: tuple[int, ...] = ()
     upstream: float = 0.0  # what arrives along these dimensions
     terms: tuple[float, ...] = ()
+    tensor: Tensor | None = None  # the factor or the mask, where it needs no gradient
 
 
 def how(run: Pass, origin: Origin) -> How:
@@ -71,7 +73,7 @@ def how(run: Pass, origin: Origin) -> How:
     mine = None if sent is None else sent[edge.input_index]
     if sent is None or mine is None:
         return How("unknown", index, here)
-    if bool((mine[origin.part] != 0).any()) and not _is_lost(run, origin):
+    if bool(((mine != 0) & origin.part).any()) and not _is_lost(run, origin):
         return _combined(run, origin, here)
     for found in (
         _factor(run, origin, upstream),
@@ -89,32 +91,30 @@ def _is_lost(run: Pass, origin: Origin) -> bool:
     """Whether none of the elements that arrive as not 0 reaches these elements."""
     assert origin.edge is not None
     reads = run.reads(origin.edge, origin.part)
-    return reads is not None and not any(
-        bool(grad[read].any())
-        for grad, read in zip(run.arrived(origin.edge.source), reads, strict=True)
-    )
+    return reads is not None and not any_of(run.arrived(origin.edge.source), reads)
 
 
 def _factor(run: Pass, origin: Origin, upstream: Sequence[Tensor]) -> How | None:
     """Another input that is 0, with which what is sent grows as it grows: a factor."""
     edge = origin.edge
     assert edge is not None
-    found = run.rebuilt(edge.source)
+    found = run.rebuilt(edge.source, filled=True)
     if found is None or len(upstream) != 1:
         return None
     call, inputs = found
     for place, (slot, other) in enumerate(zip(run.inputs(edge.source), inputs, strict=True)):
         if place == edge.input_index or other is None or not bool((other == 0).any()):
             continue
-        once, twice = (
+        # Of a factor it grows with it and changes its sign; of what is chosen it does neither.
+        once, other_way = (
             _sent(call, inputs, place, other.double().where(other != 0, size), upstream[0], edge)
-            for size in (1.0, 2.0)
+            for size in (0.73, -1.46)
         )
-        if once is None or twice is None:
+        if once is None or other_way is None:
             continue
         part = origin.part & (once != 0)
-        if bool(part.any()) and torch.allclose(twice[part], 2 * once[part], rtol=1e-4):
-            return How("factor", (), slot=slot)
+        if bool(part.any()) and torch.allclose(other_way[part], -2 * once[part], rtol=1e-4):
+            return How("factor", (), slot=slot, tensor=other)
     return None
 
 
@@ -146,7 +146,7 @@ def _masked(run: Pass, origin: Origin) -> How | None:
             except RuntimeError:  # of another shape
                 continue
             if bool(chosen.all()) or not bool(chosen.any()):
-                return How("masked", (), mask=(name, bool(chosen.all())))
+                return How("masked", (), mask=(name, bool(chosen.all())), tensor=value)
     return None
 
 
@@ -217,7 +217,8 @@ def _probed(run: Pass, origin: Origin) -> How | None:
     largest = max((size for _, size in gradual + beyond), default=0.0)
     if not largest:
         same = all(torch.equal(one, results[0]) for one in results)
-        return How("constant" if same else "step", index)
+        alone = len(inputs) == 1  # with another input, it is so for this value of that one
+        return How("constant" if same else "step" if alone else "zero", index)
     if any(0 < size < GRADUAL * largest for _, size in gradual):
         shown = [pair for pair in gradual if pair[1] > 0][-1:]
         return How("saturated", index, slopes=(gradual[0], *shown, gradual[-1]))
@@ -253,12 +254,26 @@ def _combined(run: Pass, origin: Origin, here: float | None) -> How:
     """Terms that are not 0 but add up to it: along a dimension, or one by one."""
     edge = origin.edge
     assert edge is not None
+    arrived = run.arrived(edge.source)
+    size = max(float(grad.abs().max()) for grad in arrived if grad.numel())
+    scaled = _of(run, edge, [grad / size for grad in arrived])
+    mixed = _of(run, edge, [grad / size * noise(grad, 0).sign() for grad in arrived])
+    if scaled is None or mixed is None:
+        return How("unknown", origin.index, here)
+    eps = torch.finfo(scaled.dtype).eps
+    if float(scaled[origin.part].abs().max()) > NOISE * eps * float(mixed.abs().max()):
+        return How("underflow", origin.index, here, upstream=size)
     dims = invariant(run, edge)
-    (*_, arrived) = run.arrived(edge.source)
     if dims is not None:
-        places = first(arrived != 0)
-        return How("invariant", origin.index, here, dims=dims, upstream=at(arrived, places))
+        grad = next(grad for grad in arrived if bool(grad.any()))
+        return How("invariant", origin.index, here, dims=dims, upstream=at(grad, first(grad != 0)))
     return How("cancel", origin.index, here, terms=terms(run, edge, origin.index))
+
+
+def _of(run: Pass, edge: Edge, upstream: Sequence[Tensor]) -> Tensor | None:
+    """What is sent along an edge for another upstream gradient."""
+    sent = run.sends(edge.source, upstream)
+    return None if sent is None else sent[edge.input_index]
 
 
 def invariant(run: Pass, edge: Edge) -> tuple[int, ...] | None:
@@ -294,7 +309,7 @@ def invariant(run: Pass, edge: Edge) -> tuple[int, ...] | None:
 
 def _dimensions(count: int) -> Iterator[tuple[int, ...]]:
     """Sets of dimensions over which operations normalise: one, the last ones, all but one."""
-    sets = [(dim,) for dim in reversed(range(count))]
+    sets: list[tuple[int, ...]] = [(dim,) for dim in reversed(range(count))]
     sets += [tuple(range(begin, count)) for begin in reversed(range(count))]
     sets += [tuple(dim for dim in range(count) if dim != one) for one in range(count)]
     yield from (each for each in dict.fromkeys(sets) if each)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import linecache
 import re
 from collections import OrderedDict
@@ -230,9 +229,7 @@ def _is_part_of(tree: ast.Module, code: CodeType) -> bool:
 
     The two differ: beside `import torch` Python 3.11 compiles `torch.log2(b)` in another way.
     """
-    flags = code.co_flags & _future()
-    if is_module(code) and code.co_flags & inspect.CO_COROUTINE:  # a cell with `await`
-        flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    flags = code.co_flags & _future() | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as in a cell
     alone = (ast.Module([statement], []) for statement in tree.body)
     parts = ((part, "exec") for part in (tree, *alone))
     shown = ((ast.Interactive([part]), "single") for part in tree.body)  # a cell's last line

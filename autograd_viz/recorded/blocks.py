@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager
 from functools import partial
 
 from torch.nn import Module
 
 from autograd_viz.networks.calls import remember
+from autograd_viz.recorded.places import cells
 from autograd_viz.recorded.recorder import recording
 
 
@@ -47,4 +49,5 @@ def record(model: Module | None = None) -> AbstractContextManager[None]:
             f"av.record() wants a module or nothing, but was given a {type(model).__name__}; write "
             "`with av.record():` around the code that you ask about"
         )
-    return recording(partial(remember, model))
+    cell = len(cells(sys._getframe(1))) - 1
+    return recording(partial(remember, model), cell=cell if cell > 0 else None)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import Module
 
 _PLAIN = frozenset(
@@ -66,6 +67,7 @@ class Event(NamedTuple):
     first: int  # the nodes that it made have ages from here
     end: int  # up to here; an age is PyTorch's sequence number
     thread: int
+    cell: int | None  # the number of the notebook's cell that ran
     what: object = None  # a Pass; of the switch of gradients its position; of an optimizer its name
 
     @property
@@ -116,7 +118,7 @@ class Log:
         self.bases: dict[int, int] = {}  # a view -> what it is a view of, or was detached from
         self.shares: dict[int, int] = {}  # `.data` -> the tensor on whose memory it is
         self.owners: dict[int, int] = {}  # a .grad -> its leaf
-        self.memory: dict[int, int] = {}  # an address -> the tensor that was made there last
+        self.memory: dict[int, tuple[StorageWeakRef, int]] = {}  # by address: what was made there
         self.forgotten = False  # whether there was too much to keep
         self._known: dict[int, _Ref] = {}
         # A callback in Python would swallow a Ctrl-C that strikes in it.
@@ -152,6 +154,11 @@ class Log:
     def seen(self, tensor: Tensor) -> Seen:
         """A tensor as it is now."""
         return Seen(self.serial(tensor), version_of(tensor), tensor.requires_grad)
+
+    def made_at(self, address: int) -> int | None:
+        """The tensor whose memory at an address is still the same one."""
+        storage, serial = self.memory.get(address, (None, None))
+        return None if storage is None or storage.expired() else serial
 
     def add(self, event: Event) -> None:
         """Add what happened."""

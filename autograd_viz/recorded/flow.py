@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import FrameType
 from typing import Literal
 
 import torch
@@ -75,6 +76,12 @@ class History:
     def _maker(self, tensor: Tensor | int) -> int | None:
         serial = tensor if isinstance(tensor, int) else self.log.find(tensor)
         return None if serial is None else self._makers.get(serial)
+
+    def is_from_here(self, tensor: Tensor) -> bool:
+        """Whether a tensor was made while it was recorded; a parameter on memory that was."""
+        if self._maker(tensor) is not None:
+            return True
+        return isinstance(tensor, Parameter) and self.log.made_at(tensor.data_ptr()) is not None
 
     def node_maker(self, age: int, thread: int | None = None) -> Event | None:
         """The call that made the node of an age, PyTorch's sequence number."""
@@ -226,10 +233,11 @@ class History:
             and any(seen.serial == serial for seen in event.inputs)
         ]
 
-    def place(self, event: Event, asking: object = None) -> Place:
+    def place(self, event: Event, asking: FrameType | None = None) -> Place:
         """Where a call was made."""
-        assert event.spot is not None
-        return place(event.spot, asking)  # type: ignore[arg-type]
+        if event.spot is None:
+            return Place("code of PyTorch's own", None)
+        return place(event.spot, asking, event.cell)
 
     # Where a way is cut.
 
@@ -351,7 +359,7 @@ class _Flow:
         tensor = history.log.alive().get(serial)
         if not isinstance(tensor, Parameter) or serial in history._makers:
             return None
-        made = history.log.memory.get(tensor.data_ptr())
+        made = history.log.made_at(tensor.data_ptr())
         if made is None or made == serial or made not in self.leads:
             return None
         return history._makers.get(made)

@@ -6,7 +6,7 @@ import ast
 import linecache
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
@@ -36,16 +36,17 @@ class Place:
         return f"{self.where}: `{self.statement}`" if self.statement else self.where
 
 
-def place(spot: Spot, asking: CodeType | None = None) -> Place:
+def place(spot: Spot, asking: FrameType | None = None, cell: int | None = None) -> Place:
     """The statement that an instruction belongs to.
 
     Args:
         spot: the instruction.
-        asking: the code that asks; what stands in its file needs no file's name.
+        asking: the frame that asks; what stands in its file needs no file's name.
+        cell: the number of the notebook's cell that ran; of equal cells it is this one.
     """
     source = source_of(spot.code)
     found = source.statement_at(spot.offset) if source else None
-    where = _where(spot, asking, found.line if found else None)
+    where = _where(spot, asking, found.line if found else None, cell)
     if source is None or found is None:
         return Place(where, None)
     made = source.expression_at(spot.offset)
@@ -60,16 +61,16 @@ def quoted(statement: SourceStatement) -> str:
     return text.clean(statement.text, LONGEST)
 
 
-def _where(spot: Spot, asking: CodeType | None, line: int | None) -> str:
+def _where(spot: Spot, asking: FrameType | None, line: int | None, cell: int | None = None) -> str:
     code = spot.code
     line = line or _line(spot) or code.co_firstlineno
     said = f"line {line}"
-    cell = cell_of(code)
-    if cell is not None:
-        said = f"In[{cell}], {said}"
-    elif asking is not None and code.co_filename != asking.co_filename:
+    written = cell_of(code, asking, cell)
+    if written is not None:
+        said = f"In[{written}], {said}"
+    elif asking is not None and code.co_filename != asking.f_code.co_filename:
         said += f" of {os.path.basename(code.co_filename)}"
-    if not is_module(code) and code is not asking:
+    if not is_module(code) and (asking is None or code is not asking.f_code):
         outer, _, own = code.co_qualname.replace(".<locals>", "").rpartition(".")
         name = ("a lambda" + (f" of {outer}" if outer else "")) if own == "<lambda>" else None
         said += f", in {name or code.co_qualname.replace('.<locals>', '')}"
@@ -83,22 +84,25 @@ def _line(spot: Spot) -> int | None:
     return None
 
 
-def cells() -> list[str]:
+def cells(asking: FrameType | None = None) -> list[str]:
     """The texts of a notebook's cells in the order in which they ran; [] outside of one."""
-    asked = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    shell: Any = asked() if asked is not None else None
-    found = getattr(shell, "user_ns", {}).get("In")
+    scope: Mapping[str, Any] = asking.f_globals if asking is not None else {}
+    if "get_ipython" not in scope:
+        asked = getattr(sys.modules.get("IPython"), "get_ipython", None)
+        scope = getattr(asked() if asked is not None else None, "user_ns", {})
+    found = scope.get("In")
     return [each if type(each) is str else "" for each in found] if isinstance(found, list) else []
 
 
-def cell_of(code: CodeType) -> int | None:
-    """The number of the last cell with the text that a code object was made from."""
-    if not (known := cells()):
+def cell_of(code: CodeType, asking: FrameType | None = None, last: int | None = None) -> int | None:
+    """The number of the last cell, up to `last`, with the text that a code was made from."""
+    if not (known := cells(asking)):
         return None
     written = "".join(linecache.getlines(code.co_filename)).rstrip()
     if not written:
         return None
-    return max((n for n, cell in enumerate(known) if n and cell.rstrip() == written), default=None)
+    same = [n for n, cell in enumerate(known) if n and cell.rstrip() == written]
+    return max((n for n in same if last is None or n <= last), default=None)
 
 
 def spot_of(frame: FrameType) -> Spot:
@@ -116,13 +120,19 @@ def arguments_at(frame: FrameType) -> tuple[str, ...]:
     return tuple(" ".join(ast.unparse(one).split()) for one in given)
 
 
-def bound_before(frame: FrameType | None, name: str) -> Place | None:
+def bound_before(frame: FrameType | None, name: str, changed: bool = False) -> Place | None:
     """The statement that bound a name last, where the text leaves no doubt about it.
+
+    With `changed`, also one that changed its object in place.
 
     There is doubt if one in a block binds it too, or one that does not stand before the line that
     runs. It is for quoting alone: what is said of a tensor is never taken from it.
     """
-    found = [each for each in _before(frame) if name in _targets(each.node)]
+    found = [
+        each
+        for each in _before(frame)
+        if name in _targets(each.node) or (changed and name in _changed(each.node))
+    ]
     return _told(frame, found[-1]) if found and _is_sure(frame, found[-1]) else None
 
 
@@ -151,11 +161,7 @@ def _is_sure(frame: FrameType | None, statement: SourceStatement) -> bool:
 
 def _told(frame: FrameType | None, statement: SourceStatement) -> Place:
     assert frame is not None  # or there would be no statement
-    return _placed(spot_of(frame), statement)
-
-
-def _placed(spot: Spot, statement: SourceStatement) -> Place:
-    where = _where(spot, spot.code, statement.line)
+    where = _where(spot_of(frame), frame, statement.line)
     names = tuple(each.name for each in statement.bindings)
     return Place(where, quoted(statement), names, None, statement.text, _reads(statement))
 
@@ -218,7 +224,9 @@ def _roots(node: ast.expr) -> Iterator[str]:
         yield inner[-1].id
 
 
-def only_change(spot: Spot, name: str) -> tuple[Place, SourceStatement] | None:
+def only_change(
+    frame: FrameType, spot: Spot, name: str
+) -> tuple[Place, SourceStatement] | None:
     """The one statement before an instruction that can have changed a name's object in place.
 
     Only if it has surely run, and the name has held the same object since. It is for a change that
@@ -236,4 +244,4 @@ def only_change(spot: Spot, name: str) -> tuple[Place, SourceStatement] | None:
     (change,) = changes
     if any(each.line > change.line and name in _targets(each.node) for each in before):
         return None
-    return _placed(spot, change), change
+    return _told(frame, change), change

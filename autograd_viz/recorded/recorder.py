@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import Module
 from torch.nn.modules.module import (
     register_module_forward_hook,
@@ -68,9 +69,9 @@ _ASKS = frozenset(
 class Recorder(TorchFunctionMode):
     """While it is on, each call of a function of PyTorch in its thread goes into a log."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, cell: int | None = None) -> None:
         super().__init__()
-        self.log = log
+        self.log, self.cell = log, cell
         self.thread = threading.get_ident()
         self.stepping: dict[int, tuple[Seen, ...]] = {}  # optimizers that make a step now
 
@@ -99,7 +100,7 @@ class Recorder(TorchFunctionMode):
         params = [each for group in optimizer.param_groups for each in group["params"]]
         after = tuple(map(self.log.seen, params))
         event = (Optimizer.step, before, after, spot, through, True, age_now(), age_now())
-        self.log.add(Event(*event, self.thread, type(optimizer).__name__))
+        self.log.add(Event(*event, self.thread, self.cell, type(optimizer).__name__))
 
     def __torch_function__(
         self,
@@ -144,7 +145,7 @@ class Recorder(TorchFunctionMode):
         if inputs or made or func is SWITCH:
             what = args[0] if func is SWITCH else None
             event = (func, inputs, tuple(made), spot, through, grad_on, first, age_now())
-            log.add(Event(*event, self.thread, what))
+            log.add(Event(*event, self.thread, self.cell, what))
         return result
 
     def _note_memory(self, func: Any, results: list[Tensor], source: int | None) -> None:
@@ -160,8 +161,9 @@ class Recorder(TorchFunctionMode):
             elif func == _DATA and source is not None:
                 log.shares[serial] = source
             elif type(tensor) is Tensor and not tensor.is_meta:
-                with suppress(RuntimeError):  # of torch.func and the like
-                    log.memory[tensor.data_ptr()] = serial
+                with suppress(RuntimeError, NotImplementedError):  # of torch.func and the like
+                    memory = StorageWeakRef(tensor.untyped_storage())
+                    log.memory[tensor.data_ptr()] = memory, serial
 
     def _passes(
         self,
@@ -211,7 +213,7 @@ class Recorder(TorchFunctionMode):
             )
             made = tuple(map(log.seen, add_tensors((result,), [])))
             event = (func, inputs, made, spot, through, grad_on, first, age_now(), self.thread)
-            log.add(Event(*event, what))
+            log.add(Event(*event, self.cell, what))
         return result
 
 
@@ -274,17 +276,20 @@ class _Modules:
 
 @contextmanager
 def recording(
-    done: Callable[[Sequence[ModuleCall]], object] | None = None, log: Log = LOG
+    done: Callable[[Sequence[ModuleCall]], object] | None = None,
+    log: Log = LOG,
+    cell: int | None = None,
 ) -> Iterator[None]:
     """Record what runs within; whatever happens, nothing of it stays switched on.
 
     Args:
         done: is told the calls of modules that ended when the block ends.
         log: what it is written to.
+        cell: the number of the notebook's cell that runs.
     """
     is_on = any(isinstance(one, Recorder) and one.log is log for one in _modes())
     with interrupts_held() as held, ExitStack() as undone:
-        recorder = Recorder(Log() if is_on else log)  # what is recorded already is not told twice
+        recorder = Recorder(Log() if is_on else log, cell)  # what is recorded already is not told twice
         modules = _Modules(recorder.log, held)
         if done is not None:
             undone.callback(done, modules.ended)

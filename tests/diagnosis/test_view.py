@@ -35,9 +35,10 @@ def test_a_tensor_whose_gradient_is_not_kept():
 
 def test_a_statement_that_cuts_stands_between():
     x, w = number(2.0), number(3.0)
-    y = x.detach() * 2
-    h = y * w
-    loss = h + 1
+    with av.record():
+        y = x.detach() * 2
+        h = y * w
+        loss = h + 1
     reason: Any = av.why(x, loss)
     picture = drawn(reason)
     assert cut_arrows(picture) == [("broken", "tensor")]
@@ -101,8 +102,9 @@ def test_a_large_graph_is_drawn_near_its_output():
 
 def test_what_a_statement_made_stands_above_it_and_what_it_cuts_off_below():
     x = number(2.0)
-    n = x.detach() * 2
-    loss = n * number(3.0)
+    with av.record():
+        n = x.detach() * 2
+        loss = n * number(3.0)
     picture = drawn(av.why(n, loss))
     ends = {(arrow.source, arrow.target) for arrow in picture.arrows}
     assert cut_arrows(picture) == [("broken", "source")]
