@@ -271,7 +271,8 @@ def wrong_shape(failure: Failure) -> Said | None:
         f"{name} has the shape {list(wanted)}: a gradient has one number for each element."
     )
     if line is not None:
-        said += f" If each element of {name} counts alike, write {within(_place_of_return(kind))}: {line.text}"
+        where = within(_place_of_return(kind))
+        said += f" If each element of {name} counts alike, write {where}: {line.text}"
     return _custom(failure, kind, said, line)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from autograd_viz import text
 from autograd_viz.diagnosis.cases import RECORD
 from autograd_viz.diagnosis.edits import Edit, Line, edit_of, edit_of_statement, out_of_place
 from autograd_viz.diagnosis.explanation import Note
@@ -78,7 +77,9 @@ def _change(failure: Failure, held: Held, name: str | None) -> Change | None:
     if found:
         event = found[0]
         assert event.spot is not None
-        return Change(failure.place(event.spot, event.cell), edit_of(event.spot), event, len(found) - 1)
+        return Change(
+            failure.place(event.spot, event.cell), edit_of(event.spot), event, len(found) - 1
+        )
     once = held.expected == 0 and held.version == 1
     if name is None or not once or failure.spot is None or not failure.frames:
         return None
@@ -118,24 +119,27 @@ def _told(
     function = _function(failure, held.node)
     where = failure.place_of(failure.made(held.node))
     by = f"{function} ({where.quoted})" if where is not None else function
-    what = (
-        name or f"a tensor of shape {text.shape(held.data.shape) if held.data is not None else '?'}"
-    )
-    role = ", its result," if held.is_result else ""
-    said = f"{what} was changed in place after {by} had saved it{role} for its gradient"
+    shape = list(held.data.shape) if held.data is not None else None
+    what = name or (f"a tensor of shape {shape}" if shape is not None else "a tensor")
+    saved = f"was changed in place after {by} had saved it for its gradient"
     if held.is_result:
-        said = f"{what}, the result of {by}, was changed in place after {function} had saved it for its gradient"
+        saved = f"was changed in place after {function} had saved it for its gradient"
+        what = f"{what}, the result of {by},"
+    said = f"{what} {saved}"
     if change is None:
         return (
             f"{said}: it is at version {held.version}, and version {held.expected} is needed. "
             f"Which statement changed it is not known. {RECORD}",
             Line(RECORDED),
         )
-    often = f" ({change.more} more changes follow)" if change.more > 1 else ""
-    often = " (one more change follows)" if change.more == 1 else often
+    more = {0: "", 1: " (one more change follows)"}.get(
+        change.more, f" ({change.more} more changes follow)"
+    )
     is_only = ", the only statement here that changes it," if change.event is None else ""
-    version = held.expected + 1
-    said += f". {_capital(change.place.quoted)}{is_only} made version {version} of it{often}, and the gradient of {function} needs version {held.expected}"
+    said += (
+        f". {_capital(change.place.quoted)}{is_only} made version {held.expected + 1} of it{more}, "
+        f"and the gradient of {function} needs version {held.expected}"
+    )
     return _remedied(failure, said, held, name, change, every)
 
 

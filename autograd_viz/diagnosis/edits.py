@@ -58,10 +58,12 @@ class Edit:
 
     def replaced(self, part: ast.expr, new: ast.expr) -> Edit:
         """The same with another expression in the place of a part."""
-        self.node = _Swap(part, new).visit(self.node)
+        node = _Swap(part, new).visit(self.node)
+        assert isinstance(node, ast.stmt)
+        self.node = node
         return self
 
-    def with_keyword(self, name: str, value: object) -> Edit:
+    def with_keyword(self, name: str, value: bool) -> Edit:
         """The same with one more argument."""
         assert self.call is not None
         kept = [each for each in self.call.keywords if each.arg != name]

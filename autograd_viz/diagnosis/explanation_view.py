@@ -25,7 +25,8 @@ def explanation(reason: Explanation, *, style: Style | None = None) -> Picture:
     picture = _with_marks(picture, reason, shown)
     for number, note in enumerate(reason.beside):
         picture = _with_note(picture, reason, shown, number, note)
-    used = {mark for part in (*picture.boxes, *picture.arrows) for mark in part.marks}
+    parts = [each.marks for each in picture.boxes] + [each.marks for each in picture.arrows]
+    used = {mark for marks in parts for mark in marks}
     legend = {kind: said for kind, said in {**_LEGEND, **reason.legend}.items() if kind in used}
     title = reason.title
     return replace(

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
 from autograd_viz.saved import has_hooks, saved_attributes
@@ -57,7 +56,7 @@ def held_by(walk: Walk) -> Iterator[Held]:
 def _read(
     position: int, name: str, function: object, attribute: str, raw: tuple[object, ...]
 ) -> Iterator[Held]:
-    data = [one.data for one in raw if isinstance(one, torch._C._autograd.SavedTensor)]
+    data: list[Tensor | None] = [getattr(one, "data", None) for one in raw]
     try:
         getattr(function, attribute)
     except RuntimeError as error:

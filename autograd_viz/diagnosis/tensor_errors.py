@@ -10,7 +10,7 @@ from torch import Tensor
 from autograd_viz import text
 from autograd_viz.diagnosis.edits import Edit, Line, out_of_place, short, silenced
 from autograd_viz.diagnosis.explanation import Note
-from autograd_viz.diagnosis.failures import Failure
+from autograd_viz.diagnosis.failures import Failure, tensors_in
 from autograd_viz.diagnosis.said import Said
 from autograd_viz.names import is_tensor
 
@@ -105,11 +105,9 @@ def deep_copied(failure: Failure) -> Said:
 
 def not_a_leaf(failure: Failure) -> Said:
     """An optimizer was given a tensor that was computed."""
-    own = failure.argument("param")
-    for frame in failure.inner:
-        given = frame.f_locals.get("param")
-        own = given if is_tensor(given) and not given.is_leaf else own
-    tensor = own if is_tensor(own) else _first(failure, _is_computed)[1]
+    given = [each for frame in failure.inner for each in tensors_in(frame.f_locals.get("param"))]
+    computed = [each for each in given if not each.is_leaf]
+    tensor = computed[0] if computed else _first(failure, _is_computed)[1]
     name = failure.name(tensor)
     made = f" (by {tensor.grad_fn.name()})" if tensor is not None and tensor.grad_fn else ""
     said = f"{name or 'a tensor'} was computed{made}, and an optimizer changes leaves only."

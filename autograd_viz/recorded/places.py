@@ -224,9 +224,7 @@ def _roots(node: ast.expr) -> Iterator[str]:
         yield inner[-1].id
 
 
-def only_change(
-    frame: FrameType, spot: Spot, name: str
-) -> tuple[Place, SourceStatement] | None:
+def only_change(frame: FrameType, spot: Spot, name: str) -> tuple[Place, SourceStatement] | None:
     """The one statement before an instruction that can have changed a name's object in place.
 
     Only if it has surely run, and the name has held the same object since. It is for a change that

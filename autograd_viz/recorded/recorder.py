@@ -27,9 +27,11 @@ from torch.optim.optimizer import (
 )
 from torch.overrides import (
     TorchFunctionMode,
-    _get_current_function_mode_stack as _modes,
     _pop_mode,
     _push_mode,
+)
+from torch.overrides import (
+    _get_current_function_mode_stack as _modes,
 )
 
 from autograd_viz.interrupts import Held, interrupts_held
@@ -289,7 +291,9 @@ def recording(
     """
     is_on = any(isinstance(one, Recorder) and one.log is log for one in _modes())
     with interrupts_held() as held, ExitStack() as undone:
-        recorder = Recorder(Log() if is_on else log, cell)  # what is recorded already is not told twice
+        recorder = Recorder(
+            Log() if is_on else log, cell
+        )  # what is recorded already is not told twice
         modules = _Modules(recorder.log, held)
         if done is not None:
             undone.callback(done, modules.ended)
