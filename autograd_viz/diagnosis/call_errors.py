@@ -241,11 +241,12 @@ def wrong_count(failure: Failure) -> Said | None:
     if edit is not None:
         line = _of_length(edit, expected)
     more = got > expected
-    missing = "" if more else f"; for {text.joined(inputs[got:])} there is none"
+    named = f" ({text.joined(inputs)})" if len(inputs) == expected else ""
+    missing = f"; for {text.joined(inputs[got:])} there is none" if named and not more else ""
     said = (
         f"{kind.__name__}.backward returned {got} gradient{'s' * (got != 1)}, and "
-        f"{kind.__name__}.forward takes {expected} argument{'s' * (expected != 1)} beside ctx "
-        f"({text.joined(inputs)}): one gradient is due for each, None for what has none{missing}."
+        f"{kind.__name__}.forward takes {expected} input{'s' * (expected != 1)}{named}: one is due "
+        f"for each, or None where there is nothing to send{missing}."
     )
     if line is not None:
         place_ = _place_of_return(kind)

@@ -6,17 +6,20 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from types import FrameType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from autograd_viz.diagnosis import call_errors, causes, tensor_errors
 from autograd_viz.diagnosis.facts import Facts
 from autograd_viz.diagnosis.failed_pass import CHANGED, FREED, explained_pass, explanation
-from autograd_viz.diagnosis.failures import Failure, failure_of
+from autograd_viz.diagnosis.failures import PACKAGE, Failure, failure_of
 from autograd_viz.diagnosis.reason import Reason
 from autograd_viz.diagnosis.said import Said
 from autograd_viz.errors import AutogradVizError, NothingToExplainError
+from autograd_viz.recorded.flow import History
 
 _KNOWN: tuple[tuple[str, Callable[[Failure], Said | None]], ...] = (
     (re.escape(CHANGED), explained_pass),
@@ -86,15 +89,27 @@ def _no_gradient(failure: Failure) -> Reason | None:
     without = [each for each in failure.outputs if not each.requires_grad]
     if not without:
         return None
-    output = without[0]
-    frame = failure.frames[0] if failure.frames else None
+    reason = causes.answer(Facts(without[0], None, failure.frames[0]))
+    known = _because(reason)
+    if failure.name(without[0]) is None:
+        known = re.sub(r"^the tensor ", "the output ", known)
+    return replace(reason, text=f"{failure.attempt} because {known}")
+
+
+def without_gradient(output: Tensor) -> Reason | None:
+    """Why an output that the reader gave does not require grad, if that was recorded."""
+    if History().maker(output) is None:
+        return None
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
     reason = causes.answer(Facts(output, None, frame))
-    name = failure.name(output) or failure.result
-    known = re.match(r"(?:\S+|The tensor's \.grad|.{1,60}?\.grad) is None because ", reason.text)
-    text = reason.text[known.end() :] if known else reason.text
-    if name == "the output":
-        text = re.sub(r"^the tensor ", "the output ", text)
-    return replace(reason, text=f"{failure.attempt} because {text}")
+    return replace(reason, text=_because(reason))
+
+
+def _because(reason: Reason) -> str:
+    """What a reason says after "z.grad is None because"."""
+    return re.sub(r"^.{1,80}?\.grad is (None|not written by this output) because ", "", reason.text)
 
 
 def last_error() -> BaseException | None:

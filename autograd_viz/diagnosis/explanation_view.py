@@ -27,7 +27,9 @@ def explanation(reason: Explanation, *, style: Style | None = None) -> Picture:
         picture = _with_note(picture, reason, shown, number, note)
     parts = [each.marks for each in picture.boxes] + [each.marks for each in picture.arrows]
     used = {mark for marks in parts for mark in marks}
-    legend = {kind: said for kind, said in {**_LEGEND, **reason.legend}.items() if kind in used}
+    legend: dict[str, str] = {
+        kind: said for kind, said in {**_LEGEND, **reason.legend}.items() if kind in used
+    }
     title = reason.title
     return replace(
         picture,

@@ -26,7 +26,7 @@ from autograd_viz.recorded.places import Place, place
 from autograd_viz.walk import Walk
 
 RECORDED = "with av.record():"
-_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _LIBRARIES = tuple(
     os.path.realpath(sysconfig.get_path(name)) + os.sep
@@ -275,7 +275,7 @@ def failure_of(error: BaseException) -> Failure | None:
 
 
 def _is_torch(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith((_TORCH, _PACKAGE))
+    return frame.f_code.co_filename.startswith((_TORCH, PACKAGE))
 
 
 def _is_library(frame: FrameType) -> bool:
