@@ -160,10 +160,12 @@ def _remedied(
             )
         edit = failure.edit if failure.call is not None else None
         call = edit.text if edit is not None else f"{failure.result}.backward()"
-        line = Line(call, before=change.place.text)
+        line = Line(
+            call, instead_of=edit.text if edit is not None else None, before=change.place.text
+        )
         return (
-            f"{said}. Run the backward pass before that change, or compute {failure.result} again "
-            f"after it. Before {where}, write: {call}",
+            f"{said}. Compute {failure.result} again after that change, or run the backward pass "
+            f"before it. For that, move before {where}: {call}",
             line,
         )
     line_found = out_of_place(change.edit, name)

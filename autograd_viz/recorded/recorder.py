@@ -77,6 +77,14 @@ class Recorder(TorchFunctionMode):
         self.thread = threading.get_ident()
         self.stepping: dict[int, tuple[Seen, ...]] = {}  # optimizers that make a step now
 
+    def __enter__(self) -> Recorder:
+        """Switch this mode on; for a cell below all others, which the reader may switch off in it."""
+        above = [_pop_mode() for _ in _modes()] if self.cell is not None else []
+        _push_mode(self)
+        for mode in reversed(above):
+            _push_mode(mode)
+        return self
+
     def __exit__(self, *error: object) -> None:
         """Switch this mode off, and no other: the reader's code may have left one on."""
         if self not in _modes():
