@@ -218,6 +218,7 @@ AT_ONCE = {  # by which modules, at the top: what costs time is loaded where it 
         "diagnosis.cases",
         "diagnosis.diagnose",
         "diagnosis.hooks_seen",
+        "diagnosis.origin_words",
         "diagnosis.origins",
         "diagnosis.remedies",
         "diagnosis.trouble_facts",

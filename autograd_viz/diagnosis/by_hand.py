@@ -42,6 +42,11 @@ class Pass:
         """What an operation saved, as far as it can be read without running code."""
         return saved_by(self.walk.functions[node])
 
+    def is_users(self, node: int) -> bool:
+        """Whether it is the backward of a Function of the reader's own, not of PyTorch's."""
+        kind = getattr(self.walk.functions[node], "_forward_cls", None)
+        return kind is not None and kind.__module__.partition(".")[0] != "torch"
+
     def shape(self, slot: Slot) -> torch.Size:
         """The shape of a forward value, and so of its gradient."""
         return torch.Size(self.walk.functions[slot.node]._input_metadata[slot.output_nr].shape)
@@ -143,6 +148,10 @@ class Pass:
             if Slot(place, 0) not in self.graph.changed and is_plain(leaf):
                 yield Slot(place, 0), leaf
 
+    def _ones(self, slot: Slot) -> Tensor:
+        meta = self.walk.functions[slot.node]._input_metadata[slot.output_nr]
+        return torch.ones(tuple(meta.shape), dtype=meta.dtype, device=meta.device)
+
     def slot_of(self, value: Any) -> Slot | None:
         """Which value of the graph a saved tensor is; a saved result knows its function."""
         if not is_tensor(value) or not value.requires_grad or not is_plain(value):
@@ -172,7 +181,7 @@ class Pass:
         given = [None if slot is None else self.value(slot) for slot in slots]
         if filled:
             given = [
-                torch.ones(self.shape(slot)) if one is None and slot is not None else one
+                self._ones(slot) if one is None and slot is not None else one
                 for one, slot in zip(given, slots, strict=True)
             ]
         upstream = self.random(node)
@@ -198,7 +207,9 @@ def _same(call: Rebuilt, inputs: Sequence[Tensor | None], upstream: Tensor, sent
         other is None
         or (
             one is not None
-            and one.shape == other.shape
+            and (one.shape, one.dtype) == (other.shape, other.dtype)
+            and is_plain(one)
+            and is_plain(other)
             and torch.allclose(one, other, rtol=1e-4, atol=1e-30, equal_nan=True)
         )
         for one, other in zip(found[1], sent, strict=False)

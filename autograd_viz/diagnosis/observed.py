@@ -27,14 +27,20 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-def _quietly(method: Callable[_P, _R]) -> Callable[_P, _R]:
-    """The same without warnings: what is tried may have no degrees of freedom, or no sense."""
+def _quietly(method: Callable[_P, _R | None]) -> Callable[_P, _R | None]:
+    """The same without warnings, and None where PyTorch cannot compute with such tensors.
+
+    What is tried may have no degrees of freedom, no sense, or a layout that an operation lacks.
+    """
 
     @wraps(method)
-    def quiet(*arguments: _P.args, **options: _P.kwargs) -> _R:
+    def quiet(*arguments: _P.args, **options: _P.kwargs) -> _R | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return method(*arguments, **options)
+            try:
+                return method(*arguments, **options)
+            except RuntimeError:
+                return None
 
     return quiet
 
@@ -120,6 +126,6 @@ class Observed:
         return Told(words.rounding(self._words, *found), found[0].edge)
 
     @_quietly
-    def shrinks(self, edge: Edge) -> str:
+    def shrinks(self, edge: Edge) -> str | None:
         """By how much a step makes a gradient smaller."""
         return words.shrinks(self._words, edge)

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from autograd_viz import text
 from autograd_viz.diagnosis import gradient_stops
-from autograd_viz.diagnosis.by_hand import Index, Pass, at
+from autograd_viz.diagnosis.by_hand import Index, Pass, at, first
 from autograd_viz.diagnosis.hooks_seen import Hook
 from autograd_viz.diagnosis.origins import Origin
 from autograd_viz.diagnosis.zero_facts import How, how
 from autograd_viz.model import Edge, Slot, Variable
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 MOST = 3  # ways that are told one by one
 
@@ -167,7 +166,8 @@ def zero_of(words: Words, origin: Origin) -> str:
 
 
 def _cancelled(words: Words, origin: Origin) -> str:
-    index = origin.index
+    here = torch.stack([value != 0 for _, value in origin.terms]).any(0)  # not where all are 0
+    index = first(origin.part & here)
     terms = [
         f"{text.number(at(value, index))} from "
         + ("the start of the pass" if edge is None else words.step(edge.source))
@@ -232,7 +232,7 @@ def _factor(words: Words, origin: Origin, found: How) -> str:
 def _slope_words(words: Words, origin: Origin, found: How, name: str, mine: str, here: str) -> str:
     """The same where it is a matter of the slope, or of terms."""
     assert origin.edge is not None
-    node = words.run.graph.nodes[origin.edge.source]
+    is_users = words.run.is_users(origin.edge.source)
     match found.kind:
         case "step":
             return (
@@ -268,7 +268,7 @@ def _slope_words(words: Words, origin: Origin, found: How, name: str, mine: str,
             )
         case "zero":
             return f"whatever arrives, it sends 0 for {mine}{here}"
-        case _ if node.custom and not bool(origin.became.any()):
+        case _ if is_users and not bool(origin.became.any()):
             return "the backward() of your Function returns 0 for a gradient that is not 0"
         case _:
             return f"a gradient that is not 0 arrives, and 0 is sent for {mine}; how is not known"

@@ -21,6 +21,7 @@ from autograd_viz.diagnosis.by_hand import (
 )
 from autograd_viz.model import Edge, Slot, summed
 
+SEVERAL = 4_096  # elements; where all of more are NaN, the way up is not asked for at each step
 MOST = 3_000  # values that are looked at on the way up
 
 
@@ -210,12 +211,12 @@ def trouble(run: Pass, slot: Slot) -> Origin | None:
         if not bool(part.any()) or not all(is_plain(value) for _, value in sent):
             return None
         assert grad is not None  # what is on the way up was reached
-        bad = [(edge, value) for edge, value in sent if bool((~value.isfinite())[part].any())]
+        marked = [(edge, value, part & ~value.isfinite()) for edge, value in sent]
+        bad = [(edge, value, mine) for edge, value, mine in marked if bool(mine.any())]
         if not bad:
             return replace(_made_at(run, slot, part, grad, sent), **after)
-        edge, value = bad[0]
-        part = part & ~value.isfinite()
-        if bool(grad[part].isnan().any()) and not any(bool(one.isnan().any()) for _, one in bad):
+        edge, value, part = bad[0]
+        if bool(grad[part].isnan().any()) and not any(bool(one.isnan().any()) for _, one, _ in bad):
             after["opposed"] = slot
         if edge is None:
             return Origin("start", slot, part, value, **after)
@@ -238,12 +239,15 @@ def _begins(
     arrived = run.arrived(edge.source)
     if not all(map(is_plain, arrived)):
         return None
+    bad = [~grad.isfinite() for grad in arrived]
+    for nr, one in enumerate(bad):
+        if bool(one.all()) and one.numel() > SEVERAL:  # a large one: nothing is to be told apart
+            return Slot(edge.source, nr), one
     target = Slot(edge.target, edge.output_nr)
     without = run.sends(edge.source, arrived)
     value = None if without is None else without[edge.input_index]
     if value is not None and not bool((~value.isfinite() & part).any()):
         return Origin("hook", target, part, sent, edge, before=value, node=edge.source)
-    bad = [~grad.isfinite() for grad in arrived]
     if not any(bool(one.any()) for one in bad):
         return Origin("step", target, part, sent, edge)
     reads = run.reads(edge, part) or bad
@@ -288,14 +292,11 @@ def beginning(run: Pass, end: Slot, output: Tensor | None = None) -> Beginning |
     if not bad:
         return None
     below = set(_below(run, end))
-    last = [
-        slot
-        for slot in bad
-        if slot.node in below and not any(other in bad for other in _before(run, slot))
-    ]
-    if not last:
+    # What is computed first comes last in the pass.
+    order = {slot: run.trace.step_of.get(slot.node, -1) for slot in bad if slot.node in below}
+    if not order:
         return None
-    slot = max(last, key=lambda slot: (run.trace.step_of.get(slot.node, -1), slot))
+    slot = max(order, key=lambda slot: (order[slot], slot))
     inputs = tuple((one, values.get(one)) for one in run.inputs(slot.node) if one is not None)
     known = all(value is not None for _, value in inputs)
     index = first(~values[slot].isfinite())
@@ -311,12 +312,6 @@ def _below(run: Pass, slot: Slot) -> Iterator[int]:
             if edge.target not in seen:
                 seen.add(edge.target)
                 waiting.append(edge.target)
-
-
-def _before(run: Pass, slot: Slot) -> Iterator[Slot]:
-    """All values that a value was computed from."""
-    for node in _below(run, slot):
-        yield from (one for one in run.inputs(node) if one is not None)
 
 
 def rounding(run: Pass, slot: Slot) -> tuple[Origin, float] | None:

@@ -222,7 +222,8 @@ def _vanishing(case: Case, trace: Trace, single: str) -> Reason:
     edge = gradient_stops.steepest(trace, case.node)
     place = ""
     if edge is not None:
-        place = f" It shrinks most at {_observed(case, trace).shrinks(edge)}."
+        where = _observed(case, trace).shrinks(edge) or trace.graph.nodes[edge.source].name
+        place = f" It shrinks most at {where}."
     return case.reason(
         "vanishing",
         f"{case.grad_name} is {single}: not 0, but so small that a step of gradient descent "

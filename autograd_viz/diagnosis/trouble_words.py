@@ -22,7 +22,7 @@ def trouble(words: Words, origin: Origin) -> tuple[str, Factors | None]:
     assert origin.edge is not None
     found = factors(words.run, origin)
     step = words.step(origin.edge.source)
-    if words.run.graph.nodes[origin.edge.source].custom:
+    if words.run.is_users(origin.edge.source):
         mine = words.element(origin.slot, origin.index)
         said = f"the backward() of your Function, {step}, sends {_kind(origin)} for {mine}"
         return said + _then(words, origin), None

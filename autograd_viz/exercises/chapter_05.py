@@ -67,6 +67,31 @@ def judged_update(update: Callable[[Tensor, float], Any]) -> str:
     return ""
 
 
+def twice_scaled(w: Tensor, x: Any, y: Any) -> tuple[float, float]:
+    """The gradient of a loss, and of ten times that loss."""
+    loss = squared_error(w, x, y)
+    (first,) = torch.autograd.grad(loss, w, retain_graph=True)
+    (second,) = torch.autograd.grad(loss * 10, w)
+    return first.item(), second.item()
+
+
+def twice_freed(w: Tensor, x: Any, y: Any) -> tuple[float, float]:
+    """The same with the error of the exercise."""
+    loss = squared_error(w, x, y)
+    loss.backward()
+    assert w.grad is not None
+    first = w.grad.item()
+    w.grad.zero_()
+    (loss * 10).backward()
+    return first, w.grad.item()
+
+
+def twice_added(w: Tensor, x: Any, y: Any) -> tuple[float, float]:
+    """Without emptying the gradient."""
+    first, second = twice_scaled(w, x, y)
+    return first, first + second
+
+
 def three_updates(w: Tensor, x: Any, y: Any) -> tuple[float, bool]:
     """Three rounds, as they should be."""
     for _ in range(3):
@@ -237,5 +262,38 @@ EXERCISES: tuple[Exercise, ...] = (
             """,
         why="`w = w - ...` rebinds the name to a computed tensor, whose `.grad` stays `None`. In "
         "place, under `no_grad`, `w` remains the leaf that it was.",
+    ),
+    Exercise(
+        id="5e",
+        notebook="05",
+        questions=(
+            Function(
+                name="two_gradients",
+                like=twice_scaled,
+                given=twice_freed,
+                arguments=lambda: [
+                    (torch.tensor(1.0, requires_grad=True), 1.0, 2.0),
+                    (torch.tensor(3.0, requires_grad=True), 2.0, 1.0),
+                ],
+                slips=(Slip(twice_added, "Does the second gradient begin with an empty w.grad?"),),
+            ),
+        ),
+        hints=(
+            "Call it with a fresh leaf. Which of the two passes fails, and what has the other one "
+            "done to the graph of `loss`? `av.why()` shows it.",
+            "Either the first pass keeps the graph, by `retain_graph=True`, or the loss is "
+            "computed again for the second.",
+        ),
+        solution="""
+            def two_gradients(w, x, y):
+                loss = squared_error(w, x, y)
+                loss.backward(retain_graph=True)
+                first = w.grad.item()
+                w.grad = None
+                (loss * 10).backward()
+                return first, w.grad.item()
+            """,
+        why="A backward pass frees what the graph has saved. `loss * 10` is new, but it leads into "
+        "the graph of `loss`, which the first pass has freed. `retain_graph=True` keeps it.",
     ),
 )

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autograd_viz.custom_functions.checks import check_function
 from autograd_viz.exercises.answers import UnfinishedError, UnreadableError
 from autograd_viz.exercises.questions import (
     Built,
@@ -27,6 +28,19 @@ def _layer() -> tuple[Tensor, Tensor]:
     b = torch.zeros(2, requires_grad=True)
     dV, db = torch.autograd.grad((X @ V + b).sum(), (V, b))
     return dV, db
+
+
+def _softsign_remark(function: Any) -> str:
+    """What `check_function` finds first in the reader's Function."""
+    if not (isinstance(function, type) and issubclass(function, torch.autograd.Function)):
+        raise UnreadableError("give the class itself: function=Softsign")
+    x = torch.tensor([-1.5, 0.5, 2.0])
+    if not torch.allclose(function.apply(x), x / (1 + x.abs())):
+        return "forward has to compute x / (1 + |x|), as before."
+    check = check_function(function, x)
+    if any(finding.kind == "type" for finding in check.findings):
+        raise UnfinishedError
+    return next((finding.text for finding in check.findings if finding.wrong), "")
 
 
 def _slope_by_x(x: Tensor, y: Tensor) -> Tensor:
@@ -302,5 +316,32 @@ EXERCISES: tuple[Exercise, ...] = (
         why="The 6 that arrives at $d$ becomes 1, so $d$ brings 0.3607 to $b$, and $c$ brings 2 as "
         "before. To clip the gradients of all parameters of a network, PyTorch has "
         "`torch.nn.utils.clip_grad_value_` and `clip_grad_norm_`.",
+    ),
+    Exercise(
+        id="11f",
+        notebook="11",
+        questions=(Built(name="function", judge=_softsign_remark),),
+        hints=(
+            "What should change in the result of `backward` when twice as much arrives?",
+            "`d` was made inside `forward`, where autograd does not look. Which tensor does it "
+            "know?",
+            "Save `x`, and compute `1 + x.abs()` again in `backward`.",
+        ),
+        solution="""
+            class Softsign(torch.autograd.Function):
+                @staticmethod
+                def forward(ctx, x):
+                    ctx.save_for_backward(x)
+                    return x / (1 + x.abs())
+
+                @staticmethod
+                def backward(ctx, grad):
+                    (x,) = ctx.saved_tensors
+                    return grad / (1 + x.abs()) ** 2
+
+
+            """,
+        why="The chain rule multiplies by the gradient that arrives. And autograd can "
+        "differentiate a backward again only through inputs and outputs that were saved.",
     ),
 )

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 import autograd_viz as av
 
@@ -320,6 +321,39 @@ def test_complex_numbers_are_not_read():
     assert why(x, y) == (
         "x.grad is 0; which step made it so is not known: not all numbers of the pass can be read."
     )
+
+
+def test_half_precision():
+    x = torch.tensor([1.0, 2.0], dtype=torch.bfloat16, requires_grad=True)
+    y = torch.relu(x.neg()).sum()
+    assert why(x, y).endswith(
+        ": the slope of relu is 0 at 2 elements, one of them element [0] of what neg gives, which "
+        "is -1; at 1 it is not."
+    )
+
+
+def test_what_a_checkpoint_would_have_to_run_again_is_not_known():
+    x = numbers(1, 2)
+    y = checkpoint(lambda v: torch.relu(-v), x, use_reentrant=False).sum()
+    assert why(x, y).endswith(
+        "a gradient that is not 0 arrives, and 0 is sent for element [0] of what neg gives; how is "
+        "not known."
+    )
+    x = numbers(1, 2)
+    y = checkpoint(lambda v: torch.relu(-v), x, use_reentrant=True).sum()
+    assert why(x, y).endswith("and 0 is sent for x[0]; how is not known.")
+
+
+def test_sparse_gradients_are_not_read():
+    table = torch.nn.Embedding(3, 2, sparse=True)
+    y = (table(torch.tensor([1])) * 0).sum()
+    assert why(table.weight, y).endswith("is not known: not all numbers of the pass can be read.")
+
+
+def test_contributions_that_cancel_are_told_where_they_are_not_zero():
+    x = numbers(2, 1)
+    y = x.sort().values[0] - x.min()
+    assert "the gradient of x[1] is the sum of -1 from MinBackward1" in why(x, y)
 
 
 def test_random_numbers_of_the_reader_are_left_alone():

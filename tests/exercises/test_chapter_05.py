@@ -9,6 +9,8 @@ from autograd_viz.exercises.chapter_05 import (
     three_kept,
     three_not_zeroed,
     three_rebound,
+    twice_added,
+    twice_freed,
 )
 from tests.exercises.judging import is_solved, is_wrong
 
@@ -88,6 +90,18 @@ def three_recorded(w, x, y):
     return w.item(), w.is_leaf
 
 
+def two_computed_anew(w, x, y):
+    squared_error(w, x, y).backward()
+    first, w.grad = w.grad.item(), None
+    (squared_error(w, x, y) * 10).backward()
+    return first, w.grad.item()
+
+
+def two_by_a_factor(w, x, y):
+    (gradient,) = torch.autograd.grad(squared_error(w, x, y), w)
+    return gradient.item(), 10 * gradient.item()
+
+
 RIGHT = [
     ("5a", {"dw": 18, "w_becomes": "smaller"}),
     ("5a", {"dw": "2x(w x - y)", "w_becomes": "Smaller "}),
@@ -98,6 +112,8 @@ RIGHT = [
     ("5c", {"update": optimizer_update}),
     ("5d", {"three_updates": three_with_an_optimizer}),
     ("5d", {"three_updates": three_new_leaves}),
+    ("5e", {"two_gradients": two_computed_anew}),
+    ("5e", {"two_gradients": two_by_a_factor}),
 ]
 WRONG = [
     ("5a", {"dw": 6, "w_becomes": "larger"}),
@@ -111,6 +127,8 @@ WRONG = [
     ("5d", {"three_updates": three_recorded}),
     ("5d", {"three_updates": three_kept}),
     ("5d", {"three_updates": three_not_zeroed}),
+    ("5e", {"two_gradients": twice_added}),
+    ("5e", {"two_gradients": lambda w, x, y: (w.item(), w.item())}),
 ]
 
 
@@ -135,3 +153,4 @@ def test_what_is_said_of_an_update(update, said):
 def test_what_the_stubs_do_is_unfinished():
     assert av.check("5c", update=lambda w, learning_rate: w).state == "unfinished"
     assert av.check("5d", three_updates=three_rebound).state == "unfinished"
+    assert av.check("5e", two_gradients=twice_freed).state == "unfinished"

@@ -31,7 +31,24 @@ def clip_by_hand(gradient):
     return torch.where(gradient > 1, 1.0, torch.where(gradient < -1, -1.0, gradient))
 
 
+def softsign(kept, rule):
+    """A Function that keeps what one function gives, and sends back by another."""
+
+    class Softsign(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(kept(x))
+            return x / (1 + x.abs())
+
+        @staticmethod
+        def backward(ctx, grad):
+            return rule(*ctx.saved_tensors, grad)
+
+    return Softsign
+
+
 RIGHT = [
+    ("11f", {"function": softsign(lambda x: x, lambda x, grad: grad / (1 + x.abs()) ** 2)}),
     ("11a", {"shape_v": (3, 2), "shape_b": (2,), "db_0": 5.0}),
     ("11b", {"dxx": "log(y^2)", "dxy": "2x/y"}),
     ("11b", {"dxx": lambda x, y: 2 * torch.log(y), "dxy": lambda x, y: (x + x) / y}),
@@ -41,6 +58,9 @@ RIGHT = [
     ("11e", {"clip": lambda g: torch.clamp(g, min=-1, max=1), "db": "2 + 1/(4 ln(2))"}),
 ]
 WRONG = [
+    ("11f", {"function": softsign(lambda x: 1 + x.abs(), lambda d, grad: 1 / d**2)}),
+    ("11f", {"function": softsign(lambda x: 1 + x.abs(), lambda d, grad: grad / d**2)}),
+    ("11f", {"function": softsign(lambda x: x, lambda x, grad: grad / (1 + x.abs()))}),
     ("11a", {"shape_v": (5, 2), "shape_b": (5, 2), "db_0": 1}),
     ("11a", {"shape_v": (2, 3), "shape_b": (), "db_0": 2}),
     ("11a", {"shape_v": 6, "shape_b": "2", "db_0": 10}),
