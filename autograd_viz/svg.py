@@ -41,7 +41,6 @@ RANK_GAP = 30.0  # an arrow's length; more, and a chain of four variables leaves
 SMALL = 14.0  # font of the legend and the notes
 HEAD = 9.0  # length of an arrow's head
 THIN, THICK = 1.5, 7.0  # arrows of the least and the largest gradient
-_WITH_TEXT = ("dim", "struck")  # marks of a box that hold for its text too
 FADED = 0.8  # how much of the stronger fill the rectangle of the largest gradient has
 SIGN = 22.0  # height of the sign with a frame's title
 STACK = 7.0  # by how much the outline behind a box that repeats stands out
@@ -256,7 +255,6 @@ def _rules(scope: str, colour: dict[str, str]) -> str:
         ".av-lit": f"stroke:{colour['lit']};stroke-width:4",
         ".av-head.av-lit": f"fill:{colour['lit']};stroke:none",
         ".av-dim": "opacity:.3",
-        ".av-struck text": "text-decoration:line-through",
         ".av-cut": f"stroke:{alarm};stroke-width:3;stroke-dasharray:7 5",
         ".av-head.av-cut": f"fill:{alarm};stroke:none",
         ".av-cross": f"fill:none;stroke:{alarm};stroke-width:4",
@@ -429,9 +427,11 @@ def _box_size(box: Box) -> tuple[float, float]:
 
 def _box(box: Box, x: float, y: float, wide: float, high: float) -> Iterator[str]:
     data = _data(box.data)
-    whole = "".join(f" av-{mark}" for mark in _WITH_TEXT if mark in box.marks)
-    yield f'<g class="av-box{whole}"{data}>'
-    names = [f"av-{box.shape}", *(f"av-{mark}" for mark in box.marks if mark not in _WITH_TEXT)]
+    faded = " av-dim" if "dim" in box.marks else ""  # with its text
+    struck = ' text-decoration="line-through"' if "struck" in box.marks else ""
+    yield f'<g class="av-box{faded}"{data}{struck}>'
+    own = (mark for mark in box.marks if mark not in ("dim", "struck"))
+    names = [f"av-{box.shape}", *(f"av-{mark}" for mark in own)]
     if box.shape == "oval":
         yield (
             f'<ellipse class="{" ".join(names)}" cx="{_n(x)}" cy="{_n(y)}" '

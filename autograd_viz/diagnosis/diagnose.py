@@ -20,6 +20,9 @@ def why(tensor: Tensor | None = None, output: Tensor | None = None) -> Reason:
     changed. What was run inside `with av.record():` it knows too: where a way was cut off, which
     backward() wrote a gradient, what cleared it. What it does not know it says it does not know.
 
+    Without arguments it explains the last error of autograd: the one that is handled, in an
+    `except` block, or else the one that ended the last cell or program.
+
     Args:
         tensor: the tensor whose `.grad` you wonder about; any shape, dtype and device.
         output: the tensor that you call `backward()` on, as a loss. An output of several elements
@@ -32,6 +35,7 @@ def why(tensor: Tensor | None = None, output: Tensor | None = None) -> Reason:
 
     Raises:
         NotATensorError: one of the two is not a tensor.
+        NothingToExplainError: without arguments, where there was no error of autograd.
 
     >>> import torch, autograd_viz as av
     >>> t = torch.ones(2, 2, requires_grad=True)
@@ -49,6 +53,12 @@ def why(tensor: Tensor | None = None, output: Tensor | None = None) -> Reason:
     >>> print(av.why(t, u))
     t.grad is None because u does not lead to it: the way from u to t is cut off by .detach() in
     ...Leave .detach() out, and compute u again...
+    >>> try:
+    ...     z.backward()
+    ... except RuntimeError:
+    ...     print(av.why())
+    z.backward() failed because z has 4 elements (its shape is [2, 2]), and a pass begins from one
+    number. ... For the gradient of their sum, write instead: z.sum().backward()
     """
     from autograd_viz.diagnosis import causes, exceptions, facts
 
