@@ -12,7 +12,7 @@ from autograd_viz.typeset import Line, latex, plain
 Theme = Literal["auto", "light", "dark"]
 Engine = Literal["auto", "wasm", "dot"]
 # "lit" and "dim": what is pointed at, and the rest; "cut": a gradient stops here; "stack": the
-# first of several that are equal; "struck": its text no longer holds.
+# first of several that are equal; "struck": its first line no longer holds.
 # Of gradients: "absent" ones are None, "zero" ones have no other number.
 Mark = Literal[
     "leaf", "constant", "unused", "empty", "alarm", "hidden", "lit", "dim", "cut", "stack",

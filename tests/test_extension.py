@@ -167,7 +167,8 @@ def test_loading_twice_and_unloading_leave_nothing_behind(shell):
 
 
 def test_importing_the_package_imports_no_ipython():
-    code = "import sys, autograd_viz; assert not {'IPython', 'autograd_viz.extension'} & {*sys.modules}"
+    strangers = "{'IPython', 'autograd_viz.extension'}"
+    code = f"import sys, autograd_viz; assert not {strangers} & {{*sys.modules}}"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

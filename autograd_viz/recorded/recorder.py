@@ -78,7 +78,7 @@ class Recorder(TorchFunctionMode):
         self.stepping: dict[int, tuple[Seen, ...]] = {}  # optimizers that make a step now
 
     def __enter__(self) -> Recorder:
-        """Switch this mode on; for a cell below all others, which the reader may switch off in it."""
+        """Switch this mode on; for a cell below all others, which the cell may switch off."""
         above = [_pop_mode() for _ in _modes()] if self.cell is not None else []
         _push_mode(self)
         for mode in reversed(above):
