@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from autograd_viz import text
 from autograd_viz.diagnosis.cases import Case
-from autograd_viz.diagnosis.gradient_stops import STEPS, largest, on_the_way, operation
+from autograd_viz.diagnosis.gradient_stops import (
+    STEPS,
+    first_in_trouble,
+    largest,
+    on_the_way,
+    operation,
+)
 from autograd_viz.model import Edge, Graph, Slot
 
 if TYPE_CHECKING:
@@ -79,15 +85,8 @@ def value_in_trouble(case: Case) -> tuple[Slot, str] | None:
     if case.facts.captured is None or case.node is None:
         return None
     graph = case.facts.captured[0]
-    way = on_the_way(graph, case.node)
-    for slot, value in graph.values.items():
-        inputs = [
-            graph.values.get(Slot(edge.target, edge.output_nr))
-            for edge in graph.out_edges[slot.node]
-        ]
-        if slot.node not in way or not text.trouble(value):
-            continue
-        if inputs and not any(each is None or text.trouble(each) for each in inputs):
-            made = case.variable_of(slot.node) or graph.nodes[slot.node].name
-            return slot, f"{made} gives {', '.join(text.summary(value))}"
-    return None
+    slot = first_in_trouble(graph, case.node)
+    if slot is None:
+        return None
+    made = case.variable_of(slot.node) or graph.nodes[slot.node].name
+    return slot, f"{made} gives {', '.join(text.summary(graph.values[slot]))}"

@@ -48,6 +48,19 @@ def first_none(trace: Trace, node: int) -> Edge | None:
     return next((edge for edge, _, sent in _sent(trace, node) if sent is None), None)
 
 
+def first_in_trouble(graph: Graph, node: int) -> Slot | None:
+    """A known value between the output and a node that holds NaN or inf though its inputs do not."""
+    way = on_the_way(graph, node)
+    for slot, value in graph.values.items():
+        if slot.node not in way or not text.trouble(value):
+            continue
+        edges = graph.out_edges[slot.node]
+        inputs = [graph.values.get(Slot(edge.target, edge.output_nr)) for edge in edges]
+        if inputs and not any(each is None or text.trouble(each) for each in inputs):
+            return slot
+    return None
+
+
 def steepest(trace: Trace, node: int) -> Edge | None:
     """The step that makes the gradient smaller by the largest factor."""
     factors = {

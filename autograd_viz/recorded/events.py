@@ -17,6 +17,7 @@ from torch.nn import Module
 _PLAIN = frozenset(
     {int, float, bool, complex, str, type(None), torch.dtype, torch.device, torch.Size}
 )
+_tuple = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 MOST_EVENTS = 50_000  # some 25 MB; older ones are forgotten
 
 
@@ -119,7 +120,6 @@ class Log:
         self.shares: dict[int, int] = {}  # `.data` -> the tensor on whose memory it is
         self.owners: dict[int, int] = {}  # a .grad -> its leaf
         self.memory: dict[int, tuple[StorageWeakRef, int]] = {}  # by address: what was made there
-        self.forgotten = False  # whether there was too much to keep
         self._known: dict[int, _Ref] = {}
         # A callback in Python would swallow a Ctrl-C that strikes in it.
         self._dead: list[_Ref] = []
@@ -153,17 +153,23 @@ class Log:
 
     def seen(self, tensor: Tensor) -> Seen:
         """A tensor as it is now."""
-        return Seen(self.serial(tensor), version_of(tensor), tensor.requires_grad)
+        ref = self._known.get(id(tensor))
+        serial = ref.serial if ref is not None and ref() is tensor else self.serial(tensor)
+        try:
+            version = tensor._version
+        except RuntimeError:  # made in inference mode
+            version = -1
+        return _tuple(Seen, (serial, version, tensor.requires_grad))
 
     def made_at(self, address: int) -> int | None:
         """The tensor whose memory at an address is still the same one."""
         storage, serial = self.memory.get(address, (None, None))
         return None if storage is None or storage.expired() else serial
 
-    def add(self, event: Event) -> None:
-        """Add what happened."""
-        self.forgotten = self.forgotten or len(self.events) == MOST_EVENTS
-        self.events.append(event)
+    @property
+    def forgotten(self) -> bool:
+        """Whether there was too much to keep."""
+        return len(self.events) == MOST_EVENTS
 
     def clear(self) -> None:
         """Forget everything."""
@@ -173,7 +179,6 @@ class Log:
         self.shares.clear()
         self.owners.clear()
         self.memory.clear()
-        self.forgotten = False
 
 
 LOG = Log()  # of all that was recorded in this process; blocks follow each other in it
@@ -202,6 +207,5 @@ def add_tensors(values: Iterable[Any], found: list[Tensor]) -> list[Tensor]:
     return found
 
 
-def age_now() -> int:
-    """PyTorch's sequence number, which counts the nodes that a thread makes."""
-    return torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
+age_now = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
+"""PyTorch's sequence number, which counts the nodes that a thread makes."""

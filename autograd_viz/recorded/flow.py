@@ -136,8 +136,8 @@ class History:
     def gradient_events(self, leaf: Tensor) -> list[Event]:
         """What wrote or cleared the `.grad` of a leaf, in its order."""
         serial = self.log.find(leaf)
-        found = []
-        for event in self.events:
+        found: list[Event] = []
+        for event in self.events if serial is not None else ():
             if isinstance(event.what, Pass):
                 touched = any(each.serial == serial for each in event.what.leaves)
             elif event.name == "set grad":

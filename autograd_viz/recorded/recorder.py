@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -46,26 +46,40 @@ from autograd_viz.recorded.events import (
     Spot,
     add_tensors,
     age_now,
-    version_of,
 )
-from autograd_viz.walk import walk_from
+from autograd_viz.walk import walk_quickly
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_PASSES = frozenset({Tensor.backward, torch.autograd.backward, torch.autograd.grad})
 _STEPS = "Optimizer.profile_hook_step.<locals>.wrapper"
 SWITCH = torch._C._set_grad_enabled
-_GRAD = vars(torch._C.TensorBase)["grad"].__get__
-_DATA = vars(torch._C.TensorBase)["data"].__get__
-_DETACHED = frozenset({Tensor.detach, torch.detach, Tensor.detach_})
-# What only asks: nothing follows from it.
-_ASKS = frozenset(
-    getattr(Tensor, name).__get__
-    for name in (
-        *("shape", "dtype", "device", "requires_grad", "grad_fn", "is_leaf", "layout", "ndim"),
-        *("is_sparse", "is_cuda", "is_quantized", "is_meta", "is_nested", "output_nr", "_version"),
-    )
-) | {Tensor.size, Tensor.dim, Tensor.is_complex, Tensor.is_floating_point, Tensor.numel}
+_PROPERTIES = vars(torch._C.TensorBase)
+# What is not simply a call with inputs and results. "ask": nothing follows from it.
+_KINDS: dict[Any, str] = {
+    Tensor.backward: "pass",
+    torch.autograd.backward: "pass",
+    torch.autograd.grad: "pass",
+    SWITCH: "switch",
+    _PROPERTIES["grad"].__get__: "grad",
+    _PROPERTIES["data"].__get__: "data",
+    Tensor.detach: "detach",
+    torch.detach: "detach",
+    Tensor.detach_: "detach",
+    **dict.fromkeys(
+        (
+            *(Tensor.size, Tensor.dim, Tensor.is_complex, Tensor.is_floating_point, Tensor.numel),
+            *(
+                getattr(Tensor, name).__get__
+                for name in (
+                    *("shape", "dtype", "device", "requires_grad", "grad_fn", "is_leaf", "layout"),
+                    *("is_sparse", "is_cuda", "is_quantized", "is_meta", "is_nested", "output_nr"),
+                    *("ndim", "_version"),
+                )
+            ),
+        ),
+        "ask",
+    ),
+}
 
 
 class Recorder(TorchFunctionMode):
@@ -110,7 +124,7 @@ class Recorder(TorchFunctionMode):
         params = [each for group in optimizer.param_groups for each in group["params"]]
         after = tuple(map(self.log.seen, params))
         event = (Optimizer.step, before, after, spot, through, True, age_now(), age_now())
-        self.log.add(Event(*event, self.thread, self.cell, type(optimizer).__name__))
+        self.log.events.append(Event(*event, self.thread, self.cell, type(optimizer).__name__))
 
     def __torch_function__(
         self,
@@ -121,14 +135,15 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         __tracebackhide__ = True  # the reader's traceback is as it would be without this mode
         kwargs = kwargs or {}
-        if func in _ASKS or torch.compiler.is_compiling():
+        kind = _KINDS.get(func)
+        if kind == "ask" or torch.compiler.is_compiling():
             return func(*args, **kwargs)
         spot, through = place_of(sys._getframe(1))
         if spot is not None and spot.code.co_filename.startswith(_OURS):
             return func(*args, **kwargs)
         if through and through[0] == _STEPS:  # told as one step of the optimizer
             return func(*args, **kwargs)
-        if func in _PASSES:
+        if kind == "pass":
             return self._passes(func, args, kwargs, spot, through)
         log = self.log
         taken: list[Tensor] = []
@@ -138,42 +153,49 @@ class Recorder(TorchFunctionMode):
         inputs = tuple(map(log.seen, taken))
         grad_on, first = torch.is_grad_enabled(), age_now()
         result = func(*args, **kwargs)
+        end = age_now()
         results: list[Tensor] = []
         add_tensors((result,), results)
-        if func == _GRAD:
+        if kind == "grad":
             if results:
                 log.owners[log.serial(results[0])] = inputs[0].serial
             return result
         made = [*map(log.seen, results)]
         for tensor, before in zip(taken, inputs, strict=True):
-            if tensor.requires_grad is not before.needs or version_of(tensor) != before.version:
+            counted = before.version >= 0 and tensor._version != before.version
+            if counted or tensor.requires_grad is not before.needs:
                 now = log.seen(tensor)
                 if now not in made:
                     made.append(now)
-        if results:
-            self._note_memory(func, results, inputs[0].serial if inputs else None)
-        if inputs or made or func is SWITCH:
-            what = args[0] if func is SWITCH else None
-            event = (func, inputs, tuple(made), spot, through, grad_on, first, age_now())
-            log.add(Event(*event, self.thread, self.cell, what))
+        for tensor, seen in zip(results, made, strict=False):
+            self._note_memory(kind, tensor, seen.serial, inputs[0].serial if inputs else None)
+        if inputs or made or kind == "switch":
+            what = args[0] if kind == "switch" else None
+            event = (func, inputs, tuple(made), spot, through, grad_on, first, end)
+            log.events.append(Event(*event, self.thread, self.cell, what))
         return result
 
-    def _note_memory(self, func: Any, results: list[Tensor], source: int | None) -> None:
-        """Note where results are, and which count their changes together with another tensor."""
+    def _note_memory(
+        self, kind: str | None, tensor: Tensor, serial: int, source: int | None
+    ) -> None:
+        """Note where a result is, and whether its changes are counted with another tensor's."""
         log = self.log
-        for tensor in results:
-            serial = log.serial(tensor)
-            base = source if func in _DETACHED else None
-            if tensor._is_view():
-                base = log.serial(tensor._base)  # type: ignore[arg-type]
-            if base is not None and serial != base:
+        if tensor._is_view():
+            base = log.serial(tensor._base)  # type: ignore[arg-type]
+            if base != serial:
                 log.bases[serial] = base
-            elif func == _DATA and source is not None:
+        elif kind == "detach":
+            if source is not None and source != serial:
+                log.bases[serial] = source
+        elif kind == "data":
+            if source is not None:
                 log.shares[serial] = source
-            elif type(tensor) is Tensor and not tensor.is_meta:
-                with suppress(RuntimeError, NotImplementedError):  # of torch.func and the like
-                    memory = StorageWeakRef(tensor.untyped_storage())
-                    log.memory[tensor.data_ptr()] = memory, serial
+        elif type(tensor) is Tensor and not tensor.is_meta:
+            try:
+                memory = StorageWeakRef(tensor.untyped_storage())
+                log.memory[tensor.data_ptr()] = memory, serial
+            except (RuntimeError, NotImplementedError):  # of torch.func, or without a storage
+                return
 
     def _passes(
         self,
@@ -223,7 +245,7 @@ class Recorder(TorchFunctionMode):
             )
             made = tuple(map(log.seen, add_tensors((result,), [])))
             event = (func, inputs, made, spot, through, grad_on, first, age_now(), self.thread)
-            log.add(Event(*event, self.cell, what))
+            log.events.append(Event(*event, self.cell, what))
         return result
 
 
@@ -241,8 +263,12 @@ def place_of(frame: FrameType | None) -> tuple[Spot | None, tuple[str, ...]]:
 
 def leaves_of(outputs: list[Tensor]) -> list[Tensor]:
     """The leaves that a pass from some tensors reaches."""
-    roots = [get_gradient_edge(output).node for output in outputs if output.requires_grad]
-    return [*walk_from(roots).leaves.values()] if roots else []
+    roots = [
+        output.grad_fn or get_gradient_edge(output).node
+        for output in outputs
+        if output.requires_grad
+    ]
+    return [*walk_quickly(roots).leaves.values()]
 
 
 def _argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], place: int, name: str) -> Any:

@@ -11,7 +11,7 @@ import torch
 
 import autograd_viz as av
 from autograd_viz.diagnosis.explanation import Explanation
-from autograd_viz.errors import NothingToExplainError
+from autograd_viz.errors import AutogradVizError, NothingToExplainError
 from autograd_viz.recorded.events import LOG
 
 START = "import copy\nimport numpy as np\nimport torch\nimport autograd_viz as av\n"
@@ -660,6 +660,7 @@ def test_our_functions_raise_our_error_with_the_explanation(call, change, kind, 
     """
     _, error = run(text)
     assert type(error).__name__ == kind
+    assert isinstance(error, AutogradVizError)
     assert isinstance(error, RuntimeError)
     assert str(error) == says == error.reason.text
     assert isinstance(error.__cause__, RuntimeError)
