@@ -23,7 +23,7 @@ from autograd_viz.errors import (
 from autograd_viz.model import Graph, Trace
 from autograd_viz.recording import recorded_pass
 from autograd_viz.saved import Saved
-from autograd_viz.steps import Steps, local_derivatives
+from autograd_viz.steps import Steps, computed_by, local_derivatives
 from autograd_viz.walk import Walk, garbage_collection_paused
 
 if TYPE_CHECKING:
@@ -138,8 +138,9 @@ def traced(
             raise explained from (error.__cause__ or error)
         steps = Steps(graph, walk, starts, found.events)
         with torch.no_grad():
-            local = local_derivatives(graph, walk, saved, steps)
-    return Trace(graph, steps, found.leaf_grads, tuple(starts), local, found.notes)
+            computed = computed_by(walk, saved, steps, found.hooked)
+            local = local_derivatives(graph, walk, saved, steps, computed)
+    return Trace(graph, steps, found.leaf_grads, tuple(starts), local, found.notes, computed)
 
 
 def _explained(

@@ -159,6 +159,9 @@ class Graph(Shown):
     modules: Modules | None = field(default=None, compare=False)  # by which it can be folded
     changed: frozenset[Slot] = frozenset()  # tensors changed in place after they took part
     doubts: tuple[str, ...] = ()  # what is said of values that do not follow from one another
+    given: Mapping[tuple[int, int], Tensor] = field(
+        default_factory=dict, compare=False
+    )  # small constants of another engine's operations: (node, which of its inputs)
 
     def __repr__(self) -> str:
         return f"<Graph of {len(self.nodes):,} nodes>"
@@ -251,6 +254,9 @@ class Trace(Shown):
     starts: tuple[Tensor, ...]  # the gradient that each output began with
     local: Mapping[Edge, float]  # local derivative along an edge, where both ends are scalars
     notes: tuple[str, ...] = ()  # what struck in the pass, in sentences
+    # Of nodes that have hooks: the grad_inputs before these could change them.
+    computed_by: Mapping[int, tuple[Tensor | None, ...]] = field(default_factory=dict)
+    program: Program | None = None  # that was run; None: the graph alone is known
 
     def __repr__(self) -> str:
         return f"<Trace of {len(self.steps):,} steps>"
@@ -270,21 +276,26 @@ class Trace(Shown):
         position = self.step_of.get(slot.node)
         return None if position is None else self.steps[position].grad_outputs[slot.output_nr]
 
-    def before_hooks(self, slot: Slot) -> Tensor | None:
-        """What was sent to a node's output, if a hook then made something else of it; else None."""
-        after = self.arrived(slot)
-        sent = [
-            start
-            for start, output in zip(self.starts, self.graph.outputs, strict=True)
-            if output == slot
-        ]
-        # The engine adds in this order, so that without a hook the sum is equal to the last bit.
-        for edge in sorted(
-            self.graph.in_edges[slot.node], key=lambda edge: self.step_of.get(edge.source, -1)
-        ):
-            value = self.sent(edge)
-            if value is not None and edge.output_nr == slot.output_nr:
-                sent.append(value)
+    def computed(self, edge: Edge) -> Tensor | None:
+        """What its source computed for an edge, before hooks on the source could change it."""
+        position = self.step_of.get(edge.source)
+        if position is None:
+            return None
+        return self.computed_by.get(edge.source, self.steps[position].grad_inputs)[edge.input_index]
+
+    def after_hooks(self, place: Slot | Edge) -> Tensor | None:
+        """What arrived at a node's output, or what went along an edge, whatever hooks did."""
+        return self.sent(place) if isinstance(place, Edge) else self.arrived(place)
+
+    def before_hooks(self, place: Slot | Edge) -> Tensor | None:
+        """What `after_hooks` would be, if a hook made something else of it; else None."""
+        after = self.after_hooks(place)
+        if isinstance(place, Edge):
+            if place.source not in self.computed_by:
+                return None
+            sent = [value for value in (self.computed(place),) if value is not None]
+        else:
+            sent = self._sent_to(place)
         if after is None or after.is_meta or after.is_nested or not sent:
             return None
         if len(sent) == 1 and sent[0] is after:
@@ -296,6 +307,24 @@ class Trace(Shown):
             return None
         return None if same else before
 
+    def _sent_to(self, slot: Slot) -> list[Tensor]:
+        """What was sent to a node's output, in the order of the engine.
+
+        Without a hook its sum is what arrived, to the last bit.
+        """
+        sent = [
+            start
+            for start, output in zip(self.starts, self.graph.outputs, strict=True)
+            if output == slot
+        ]
+        for edge in sorted(
+            self.graph.in_edges[slot.node], key=lambda edge: self.step_of.get(edge.source, -1)
+        ):
+            value = self.sent(edge)
+            if value is not None and edge.output_nr == slot.output_nr:
+                sent.append(value)
+        return sent
+
     def variables(self, open: str | Iterable[str] = ()) -> Variables:
         """The same backward pass at variable level: one oval a named variable.
 
@@ -303,6 +332,8 @@ class Trace(Shown):
         """
         from autograd_viz import transforms
 
+        if self.program is not None:
+            return self.program._variables(open, self)
         return transforms.by_variable(self.graph, self, open=open)
 
     def fold(self, open: str | Iterable[str] = ()) -> Folded:

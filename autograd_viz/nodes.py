@@ -14,7 +14,7 @@ from typing import overload
 import numpy as np
 from torch.autograd.graph import GradientEdge
 
-from autograd_viz.model import Edge, Graph, Node, Output, Slot
+from autograd_viz.model import Edge, Graph, Node, Output, Slot, Variables
 from autograd_viz.saved import Saved, constants_in, has_constants, saved_by, shape_of
 from autograd_viz.walk import Walk, is_accumulator, is_custom
 
@@ -119,6 +119,16 @@ class Nodes(Sequence[Node]):
 
     def __repr__(self) -> str:
         return repr(tuple(self))
+
+
+def walk_of(variables: Variables) -> Walk | None:
+    """PyTorch's own nodes behind a graph that was captured from tensors or from a program.
+
+    A program keeps the nodes of its own run; its graph shares all else with earlier runs.
+    """
+    if variables.program is not None:
+        return variables.program._walk
+    return getattr(variables.graph.nodes, "_walk", None)
 
 
 class Edges(Sequence[Edge]):

@@ -36,6 +36,7 @@ class Recorded(NamedTuple):
     events: list[Event]  # what each node got and sent, in the engine's order
     leaf_grads: LeafGrads
     notes: tuple[str, ...]  # what struck, in sentences
+    hooked: frozenset[int]  # nodes that have hooks of others, which may change what they send
 
 
 def recorded_pass(
@@ -114,7 +115,12 @@ def _run(
                 kept.add(position, (), (grad,))
         # While what a custom Function has written over still stands in them.
         found = kept.of(grads[: len(leaves)])
-    return Recorded(kept.events, tuple(zip(leaves, found, strict=True)), tuple(own.notes))
+    return Recorded(
+        kept.events,
+        tuple(zip(leaves, found, strict=True)),
+        tuple(own.notes),
+        frozenset(kept.hooked),
+    )
 
 
 def _hooks(
@@ -145,7 +151,10 @@ def _hooks(
             if position in walk.customs:  # it may change in place what it is given
                 yield function.register_prehook(partial(kept.enters, position))
             hook = ran if position % chunk == chunk - 1 else keep  # each call more counts
-            yield function.register_hook(partial(hook, position))
+            handle = function.register_hook(partial(hook, position))
+            yield handle
+            if len(handle.hooks_dict_ref() or ()) > 1:
+                kept.hooked.add(position)
 
 
 def copied(tensor: Tensor) -> Tensor:
@@ -164,6 +173,7 @@ class _Kept(ABC):
 
     def __init__(self, walk: Walk, room: float) -> None:
         self.events: list[Event] = []
+        self.hooked: set[int] = set()
         self._leaves = frozenset(walk.accumulators)
         self._room = Room(room)
         self._limit = room

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from autograd_viz.model import Slot
 from autograd_viz.names import is_tensor
+from autograd_viz.operators.table import operation
 from autograd_viz.release import NextFunctions
 from autograd_viz.text import has_numbers
 from autograd_viz.walk import Walk
@@ -24,10 +25,6 @@ HOOKED = object()  # stands for a saved tensor that cannot be read without runni
 _INPUTS = {"self": 0, "input": 0, "other": 1, "exponent": 1, "weight": 1, "mat1": 1, "tensor": 1}
 _INPUTS |= {"tensor1": 1, "tensor2": 2, "target": 1}
 _LAST = {"mat2", "vec", "batch2"}
-_VIEWS = (
-    *("TBackward", "TransposeBackward", "ViewBackward", "ExpandBackward", "PermuteBackward"),
-    *("SqueezeBackward", "UnsqueezeBackward", "SliceBackward", "SelectBackward"),
-)
 Saved = Mapping[str, Any]  # what an operation saved for its backward, by name
 
 
@@ -177,8 +174,8 @@ def not_as_computed(walk: Walk, values: Mapping[Slot, Tensor]) -> Iterator[tuple
     These operations save nothing by which PyTorch could tell that a term was changed since.
     """
     for position, function in enumerate(walk.functions):
-        kind = function.name().rstrip("0123456789")
-        if kind not in ("AddBackward", "SubBackward") or Slot(position, 0) not in values:
+        sign = operation(function.name()).sign
+        if sign not in ("+", "-") or Slot(position, 0) not in values:
             continue
         terms = [Slot(walk.index[n], nr) for n, nr in walk.nexts[position] if n is not None]
         if len(terms) != 2 or not all(term in values for term in terms):
@@ -186,7 +183,7 @@ def not_as_computed(walk: Walk, values: Mapping[Slot, Tensor]) -> Iterator[tuple
         result, one, other = (values[slot] for slot in (Slot(position, 0), *terms))
         if one.device != other.device or result.device != one.device:
             continue
-        combine = torch.add if kind == "AddBackward" else torch.sub
+        combine = torch.add if sign == "+" else torch.sub
         found = combine(one, other, alpha=function._saved_alpha)  # type: ignore[attr-defined]
         if not torch.equal(torch.nan_to_num(found), torch.nan_to_num(result)):
             yield (Slot(position, 0), *terms)
@@ -205,7 +202,7 @@ def _under_views(walk: Walk, position: int, name: str) -> Iterator[Slot]:
             return
         position = walk.index[target]
         yield Slot(position, output_nr)
-        if not target.name().startswith(_VIEWS):
+        if operation(target.name()).looks != "view":
             return
         following, place = walk.nexts[position], 0
 

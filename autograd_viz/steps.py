@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, overload
 
@@ -81,15 +81,54 @@ def order_of(steps: Sequence[Step]) -> list[int]:
     return [step.node for step in steps]
 
 
+def computed_by(
+    walk: Walk, saved: Sequence[Saved], steps: Sequence[Step], hooked: Collection[int]
+) -> dict[int, Grads]:
+    """What functions compute for the gradients that arrived, where hooks may change it.
+
+    Not of the backward of a custom Function, nor where saved tensors have hooks: see
+    `local_derivatives`. A module's backward hooks sit on a function that changes nothing itself.
+    """
+    computed: dict[int, Grads] = {}
+    for step in steps if hooked else ():
+        function: Any = walk.functions[step.node]
+        if step.node not in hooked:
+            continue
+        if "BackwardHookFunction" in function.name():
+            computed[step.node] = step.grad_outputs
+        elif not is_custom(function) and not _is_hooked(function, step.node, saved):
+            found = _called(function, step.grad_outputs)
+            if found is not None:
+                computed[step.node] = tuple(map(_reduced, found, step.grad_inputs))
+    return computed
+
+
+def _reduced(found: Tensor | None, sent: Tensor | None) -> Tensor | None:
+    """A gradient as the engine sends it: summed where an operand was broadcast."""
+    if found is None or sent is None or found.is_nested:
+        return found
+    return found.sum_to_size(sent.shape).to(sent.dtype)
+
+
+def _is_hooked(function: Any, node: int, saved: Sequence[Saved]) -> bool:
+    kept = saved[node] if saved else saved_by(function)
+    return any(value is HOOKED for value in kept.values())
+
+
 def local_derivatives(
-    graph: Graph, walk: Walk, saved: Sequence[Saved], steps: Sequence[Step]
+    graph: Graph,
+    walk: Walk,
+    saved: Sequence[Saved],
+    steps: Sequence[Step],
+    computed: Mapping[int, Grads],
 ) -> dict[Edge, float]:
     """The derivative of source by target along each edge whose two ends hold one number.
 
     PyTorch's own functions are called by hand with 1, which is the lecture's way and exact. The
     backward of a custom Function may do anything when called, and where saved tensors have hooks
     (checkpointing) the forward would run again; so there the recorded quotient
-    grad_input / grad_output is taken, if there is one.
+    grad_input / grad_output is taken, if there is one; of grad_inputs those that were `computed`,
+    before hooks changed them.
     """
     local: dict[Edge, float] = {}
     if len(walk.functions) > SCALAR_NODES:
@@ -103,11 +142,12 @@ def local_derivatives(
             continue
         if not has_numbers(arrived):
             continue
-        kept = saved[step.node] if saved else saved_by(function)
-        if is_custom(function) or any(value is HOOKED for value in kept.values()):
-            derivatives = _quotients(arrived, step.grad_inputs)
+        if is_custom(function) or _is_hooked(function, step.node, saved):
+            derivatives = _quotients(arrived, computed.get(step.node, step.grad_inputs))
         else:
-            derivatives = _called_with_one(function, arrived) or (None,) * len(step.grad_inputs)
+            derivatives = _called(function, [torch.ones_like(arrived)]) or (None,) * len(
+                step.grad_inputs
+            )
         for edge in edges:
             value = derivatives[edge.input_index]
             if value is not None and value.numel() == 1 and not value.is_complex():
@@ -121,9 +161,9 @@ def _quotients(arrived: Tensor, sent: Grads) -> Grads:
     return tuple(None if value is None else value.double() / arrived for value in sent)
 
 
-def _called_with_one(function: Any, arrived: Tensor) -> Grads | None:
+def _called(function: Any, arrived: Sequence[Tensor | None]) -> Grads | None:
     try:
-        result = function(torch.ones_like(arrived))
+        result = function(*arrived)
     except RuntimeError:  # freed or changed in place meanwhile, by a hook of the user
         return None
     return result if isinstance(result, tuple) else (result,)

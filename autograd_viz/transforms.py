@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
-from autograd_viz.expressions import Expression, expression
+from autograd_viz.expressions import expression
 from autograd_viz.model import Edge, Graph, Link, Slot, Trace, Variable, Variables, summed
+from autograd_viz.operators.table import operation
+from autograd_viz.operators.terms import Expression
 from autograd_viz.text import clean, has_numbers, joined
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-# Where the inputs stand that a node may know by name though the graph does not keep them.
-_PLACES = {
-    "self": 0,
-    "other": 1,
-    "exponent": 1,
-    "mat1": 1,
-    "mat2": 1,
-    "vec": 1,
-    "tensor": 1,
-    "target": 1,
-}
 
 
 class Segment(NamedTuple):
@@ -124,9 +113,16 @@ def numbered(fold: Fold, graph: Graph, trace: Trace | None = None) -> Variables:
             continue
         if own not in local:
             local[own] = _local(trace, own, fold.steps[own])
-        slope, total = local[own][target], _total(trace, link.arrivals)
+        slope, total = local[own][target], brought(link.arrivals, trace.sent)
         if slope is None and len(graph.nodes[target].outputs) == 1:
-            slope = _quotient(total, _gradient(trace, graph, own))
+            inside = (edge for edge, ends, _ in fold.steps[own] if not ends)
+            if not any(
+                trace.before_hooks(edge) is not None
+                or trace.before_hooks(Slot(edge.target, edge.output_nr)) is not None
+                for edge in inside
+            ):
+                computed = brought(link.arrivals, trace.computed)
+                slope = _quotient(computed, _gradient(trace, graph, own))
         links.append(link._replace(local=slope, contribution=total))
     return Variables(graph, trace, fold.variables, tuple(links), fold.opened)
 
@@ -227,7 +223,8 @@ def _expressions(graph: Graph, order: list[int], anchors: set[int]) -> dict[int,
                 else _part(texts[edge.target], edge, target.outputs)
             )
         for role, symbol in node.symbols.items():
-            place = _PLACES.get(role)
+            roles = operation(node.function).roles
+            place = roles.index(role) if role in roles else None
             wanted = [] if role == "exponent" and len(inputs) == 1 else [None]
             if place is not None and inputs[place : place + 1] == wanted:
                 inputs[place : place + 1] = [Expression(clean(symbol))]
@@ -302,12 +299,12 @@ def _scalar(tensor: Tensor | None) -> float | None:
     return None if tensor.is_complex() else float(tensor.to_dense().item())
 
 
-def _total(trace: Trace | None, edges: Sequence[Edge]) -> Tensor | None:
+def brought(edges: Sequence[Edge], sent: Callable[[Edge], Tensor | None]) -> Tensor | None:
     """The sum of what the edges brought; to be shown, the engine adds in its own order.
 
     None where they lead to different outputs of one operation: those are several gradients.
     """
-    if trace is None or len({edge.output_nr for edge in edges}) > 1:
+    if len({edge.output_nr for edge in edges}) > 1:
         return None
-    sent = [value for value in map(trace.sent, edges) if value is not None]
-    return summed(sent) if sent else None
+    found = [value for value in map(sent, edges) if value is not None]
+    return summed(found) if found else None

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from autograd_viz import frames, text
-from autograd_viz.formulas import calculus, notation, slopes
+from autograd_viz.formulas import calculus, hooks, notation, slopes
 from autograd_viz.formulas.recipes import is_to_constant
 from autograd_viz.model import Link, Slot, Variable, Variables, summed
 from autograd_viz.picture import Arrow, Box, Drawing, Mark, Picture, Style, strip
@@ -310,7 +310,9 @@ class _Drawing:
             return [(*symbol, Run(f" += {added[0]}")), *((Run(line),) for line in added[1:])]
         if arrived[0].numel() == 1 and 1 < len(terms) <= MOST_TERMS:
             total = [f"{' + '.join(text.summary(term)[0] for term in terms)} = {total[0]}"]
-        return [(*symbol, Run(f" = {total[0]}")), *((Run(line),) for line in total[1:])]
+        changed = [hooks.made(self.trace, place) for place in hooks.at(self.shown, variable)]
+        more = [*total[1:], *dict.fromkeys(changed)]
+        return [(*symbol, Run(f" = {total[0]}")), *((Run(line),) for line in more)]
 
     def _complete(self, variable: Variable) -> bool:
         """Whether all that arrives at the variable comes from what is drawn."""

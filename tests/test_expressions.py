@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import autograd_viz as av
-from autograd_viz.expressions import Expression, expression
+from autograd_viz.expressions import expression
+from autograd_viz.operators.terms import Expression
 from tests.examples import examples
 
 UNARY: dict[str, Callable[..., torch.Tensor]] = {
@@ -119,9 +121,19 @@ M = torch.ones(2, 2, requires_grad=True)
         (torch.log_softmax(M, 0), "log_softmax(M)"),
         (torch.log1p(A), "log1p(a)"),
         (torch.expm1(A), "expm1(a)"),
-        (torch.where(M > 0, M, M), "where(M, M)"),
+        (torch.where(M > 0, M, M), "where(?, M, M)"),
         ((M * 2).t() @ M, "(M * 2).T @ M"),
-        (torch.dot(M[0], M[1]), "select(M) @ select(M)"),
+        (torch.dot(M[0], M[1]), "M[0] @ M[1]"),
+        (M[:, 1], "M[:, 1]"),
+        (M[-1], "M[-1]"),
+        (M[1:], "M[1:]"),
+        (M[:, :1], "M[:, :1]"),
+        (torch.rad2deg(A), "rad2deg(a)"),
+        (torch.deg2rad(A), "deg2rad(a)"),
+        (torch.atan2(A, B), "atan2(a, b)"),
+        (torch.linalg.vector_norm(M), "linalg.vector_norm(M)"),
+        (torch.special.i0e(A), "special.i0e(a)"),
+        (F.conv1d(M[None], M[None]), "conv1d(unsqueeze(M), unsqueeze(M), ?)"),
         (torch.sub(A, 3, alpha=2), "a - 2 * ?"),
         (torch.rsub(A, 3, alpha=2), "? - 2 * a"),
         (torch.div(A, B, rounding_mode="floor"), "div(a, b)"),

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from autograd_viz import text
 from autograd_viz.diagnosis.cases import Case
 from autograd_viz.diagnosis.gradient_stops import (
-    STEPS,
     first_in_trouble,
     largest,
     on_the_way,
     operation,
 )
 from autograd_viz.model import Edge, Graph, Slot
+from autograd_viz.operators import table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +51,7 @@ def zero_made_by(case: Case) -> tuple[Edge, str] | None:
 def _flat(graph: Graph, node: int, edge: Edge) -> str | None:
     """Why an operation sends 0 whatever arrives, if it does."""
     name = operation(graph.nodes[node].name)
-    if name.capitalize() in STEPS:
+    if table.operation(graph.nodes[node].name).flat == "everywhere":
         return f"{name} is a step function, whose slope is 0 wherever it has one"
     result = graph.values.get(Slot(node, 0))
     if name in _FLAT and result is not None and not largest(_FLAT[name][0](result)):

@@ -6,21 +6,15 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from autograd_viz.model import Edge, Graph, Trace
+from autograd_viz import text
+from autograd_viz.model import Edge, Graph, Slot, Trace
+from autograd_viz.operators.table import kind
 from autograd_viz.summaries import Summarised
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 TINY = 1e-6  # a gradient this much smaller than what the pass began with has vanished
-STEPS = {
-    "Round",
-    "Floor",
-    "Ceil",
-    "Trunc",
-    "Sign",
-    "Heaviside",
-}  # derivative 0 wherever there is one
 
 
 def on_the_way(graph: Graph, node: int) -> set[int]:
@@ -49,7 +43,7 @@ def first_none(trace: Trace, node: int) -> Edge | None:
 
 
 def first_in_trouble(graph: Graph, node: int) -> Slot | None:
-    """A known value between the output and a node that holds NaN or inf though its inputs do not."""
+    """A value on the way to a node that holds NaN or inf, though its inputs do not."""
     way = on_the_way(graph, node)
     for slot, value in graph.values.items():
         if slot.node not in way or not text.trouble(value):
@@ -99,5 +93,4 @@ def _height(graph: Graph, node: int) -> int:
 
 def operation(name: str) -> str:
     """`relu` for ReluBackward0."""
-    short = re.sub(r"Backward\d*$", "", name)
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", short).lower()
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind(name)).lower()

@@ -9,7 +9,7 @@ from autograd_viz import text
 from autograd_viz.diagnosis import gradient_stops
 from autograd_viz.diagnosis.gradient_stops import largest
 from autograd_viz.model import Edge, Graph, Trace
-from autograd_viz.networks.known import VIEWS
+from autograd_viz.operators.table import operation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -143,7 +143,7 @@ def factor(graph: Graph, edge: Edge, leaves: Mapping[int, Tensor]) -> int | None
         if name == "ConvolutionBackward0":
             is_factor = {other.input_index, edge.input_index} == {0, 1}
         place = other.target
-        while is_factor and graph.nodes[place].name in VIEWS and graph.out_edges[place]:
+        while is_factor and operation(graph.nodes[place].name).looks and graph.out_edges[place]:
             place = graph.out_edges[place][0].target
         if is_factor and place in leaves and not largest(leaves[place]):
             return place

@@ -6,42 +6,22 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-_ONE = {  # of one input
-    "-": "Neg",
-    "1/": "Reciprocal",
-    "1/x": "Reciprocal",
-    **{
-        name.lower(): name
-        for name in (
-            *("Neg", "Reciprocal", "Sqrt", "Square", "Abs", "Sign", "Sum", "Mean", "T"),
-            *("Exp", "Exp2", "Expm1", "Log", "Log2", "Log10", "Log1P", "Sigmoid", "Softplus"),
-            *("Sin", "Cos", "Tan", "Sinh", "Cosh", "Tanh", "Asin", "Acos", "Atan"),
-            *("Relu", "Silu", "Gelu", "LogSigmoid"),
-        )
-    },
-    "ln": "Log",
-    "sqr": "Square",
-    "arcsin": "Asin",
-    "arccos": "Acos",
-    "arctan": "Atan",
-    "logistic": "Sigmoid",
-    "transpose": "T",
-}
-_TWO = {
-    **dict.fromkeys(("+", "add", "plus"), "Add"),
-    **dict.fromkeys(("-", "sub", "subtract", "minus"), "Sub"),
-    **dict.fromkeys(("*", "mul", "multiply", "times"), "Mul"),
-    **dict.fromkeys(("/", "div", "divide", "truediv"), "Div"),
-    **dict.fromkeys(("**", "^", "pow", "power"), "Pow"),
-    **dict.fromkeys(("max", "maximum"), "Maximum"),
-    **dict.fromkeys(("min", "minimum"), "Minimum"),
-}
-_PRODUCTS = ("@", "matmul", "dot", "mm", "mv")
+from autograd_viz.operators.table import TABLE, functions
+
 _BY_DIMENSIONS = {(2, 2): "Mm", (2, 1): "Mv", (1, 1): "Dot"}
-_SECOND = {"Pow": "exponent", "Mm": "mat2", "Mv": "vec", "Dot": "tensor"}  # else "other"
+_PRODUCTS = {"@", *functions(lambda known: known.sign == "@")}
+_WORDS = [
+    {
+        word: known.name
+        for known in TABLE.values()
+        if len(known.roles) == count and known.sign != "@" and not known.loss
+        for word in (known.name.lower(), *known.calls, *known.words)
+    }
+    for count in (1, 2)
+]
 _POWER = re.compile(r"(?:\*\*|\^|pow|power)\s*\(?\s*(-?\d+\.?\d*(?:e-?\d+)?)\s*\)?")
 
-SYMMETRIC = ("Add", "Mul", "Maximum", "Minimum", "Dot")  # of `a * a`, each a contributes the same
+SYMMETRIC = {known.name for known in TABLE.values() if known.symmetric}
 
 
 class Rule(NamedTuple):
@@ -66,16 +46,12 @@ def rule(operation: str, dimensions: Sequence[int]) -> Rule:
     >>> rule("-", [0]).name, rule("@", [2, 1]).name, rule("gate", [0]).name
     ('Neg', 'Mv', '')
     """
-    word = operation.strip().lower()
-    name = ""
-    numbers: dict[str, float] = {}
-    power = _POWER.fullmatch(word)
-    if len(dimensions) == 1:
-        name = "Pow" if power else _ONE.get(word.removesuffix("()"), "")
-        if power:
-            numbers["exponent"] = float(power[1])
-    elif len(dimensions) == 2 and word in _PRODUCTS:
+    word = operation.strip().lower().removesuffix("()")
+    power = _POWER.fullmatch(word) if len(dimensions) == 1 else None
+    if power:
+        return Rule("Pow", TABLE["Pow"].roles, {"exponent": float(power[1])})
+    if len(dimensions) == 2 and word in _PRODUCTS:
         name = _BY_DIMENSIONS.get((dimensions[0], dimensions[1]), "Matmul")
-    elif len(dimensions) == 2:
-        name = _TWO.get(word, "")
-    return Rule(name, ("self", _SECOND.get(name, "other")) if name else (), numbers)
+    else:
+        name = _WORDS[len(dimensions) - 1].get(word, "") if len(dimensions) in (1, 2) else ""
+    return Rule(name, TABLE[name].roles if name in TABLE else ("self", "other") if name else (), {})

@@ -104,7 +104,14 @@ def captured(
         doubts = _doubts(
             [(node, inputs[id(x)]) for node, x in zip(nodes, values, strict=True)], kept
         )
-    graph = Graph(nodes, edges, starts, kept, doubts=doubts)
+    given = {
+        (number, place): as_tensor(value_of(x) if is_value(x) else x, "a constant")
+        for number, value in enumerate(values)
+        for place, (x, target) in enumerate(zip(inputs[id(value)], wheres[number], strict=True))
+        if target is None
+    }
+    few = {key: held for key, held in given.items() if held.numel() <= SMALL}
+    graph = Graph(nodes, edges, starts, kept, doubts=doubts, given=few)
     order = tuple(place[id(value)] for value in found if id(value) in place)
     return Captured(graph, tuple(values), tuple(wheres), order, tuple(found))
 

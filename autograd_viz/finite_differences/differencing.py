@@ -10,9 +10,12 @@ from torch import Tensor
 
 from autograd_viz.capture import checked_outputs
 from autograd_viz.errors import GradError
+from autograd_viz.finite_differences import held_fixed
 from autograd_viz.finite_differences.data import Errors, Nudge, Value, checked_step
 from autograd_viz.finite_differences.shifted_runs import Shifted
+from autograd_viz.formulas import hooks
 from autograd_viz.model import Variables
+from autograd_viz.pathwise import search
 from autograd_viz.programs.forward import Program
 from autograd_viz.text import as_written, clean
 
@@ -34,17 +37,51 @@ def nudged(f: Callable[..., Any], name: str, step: float, inputs: Mapping[str, A
             f"The step is lost in rounding: {str(runs.value.dtype).removeprefix('torch.')} has no "
             f"number so near to {as_written(runs.value[runs.element].item())}."
         )
+    difference = (moved.detach() - output.detach()).item()
+    gradient = _gradient(runs)
     return Nudge(
         variables=runs.variables,
         output=clean(runs.variables.root.title),
         name=name.strip(),
         step=step,
         rows=tuple(_values(runs, after.variables(), step)),
-        difference=(moved.detach() - output.detach()).item(),
-        gradient=_gradient(runs),
-        remarks=tuple(remarks),
+        difference=difference,
+        gradient=gradient,
+        remarks=(*remarks, *why(runs, step, difference / step, gradient)),
         measured=lambda steps: _errors(f, name, inputs, steps),
     )
+
+
+def why(runs: Shifted, step: float, quotient: float, gradient: float | None) -> Iterator[str]:
+    """What the gradient does not see of a step, as it was seen in both runs, in sentences."""
+    if gradient is None or quotient == gradient:
+        return
+    said = [*held_fixed.differences(runs.held, runs.watched.held), *_on_the_way(runs)]
+    if said and not _is_near(runs, step, gradient):
+        yield "The two differ: " + "; ".join(said) + "."
+
+
+def _is_near(runs: Shifted, step: float, gradient: float) -> bool:
+    """Whether they differ by no more than the function's bend and rounding make of it."""
+    ends = [_number(runs.shifted(each)).detach() for each in (step, -step)]
+    above, below = (end.item() for end in ends)
+    rounding = torch.finfo(ends[0].dtype).eps * 8 * max(abs(above), abs(below)) / abs(step)
+    quotient = (above - below) / (2 * step)
+    return abs(quotient - gradient) <= rounding + 1e-2 * abs(gradient)
+
+
+def _on_the_way(runs: Shifted) -> Iterator[str]:
+    """Hooks and custom Functions between the output and what is nudged."""
+    trace = runs.variables.trace
+    if trace is None or runs.place is None:
+        return
+    graph = runs.variables.graph
+    found = search.found(graph, search.inputs_first(graph), graph.outputs[0], runs.place)
+    yield from hooks.on_the_way(trace, found.nodes, found.edges)
+    for node in sorted(found.nodes):
+        if graph.nodes[node].custom:
+            name = clean(graph.nodes[node].name)
+            yield f"{name} is what the author of a custom Function gives for its derivative"
 
 
 def _number(program: Program) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from autograd_viz.finite_differences.held_fixed import Held, held
 from autograd_viz.kept_state import random_numbers_kept
 from autograd_viz.model import Slot, Variable, Variables
 from autograd_viz.programs import forward
@@ -39,6 +41,7 @@ class Shifted:
         self.is_input = self.name in self.program.inputs
         self.place = self._place(f)
         self.call = None if self.is_input else self._call()
+        self.held = self.watched.held
         _checked_element(self.name, self.element, self.value)
         if not has_numbers(self.value):
             raise ValueError(
@@ -127,6 +130,7 @@ class _Watched:
 
     def __init__(self, f: Callable[..., Any]) -> None:
         self.shift: tuple[int, tuple[int, ...], float] | None = None
+        self.held: tuple[Held, ...] = ()  # of the last run
         self.results: list[Tensor] = []
         self.origins: list[tuple[object, int, bool]] = []  # grad_fn, output_nr, whether a view
 
@@ -135,6 +139,7 @@ class _Watched:
             mode.shift = self.shift
             with mode:
                 returned = f(*args, **kwargs)
+            self.held = tuple(mode.held)
             if self.shift is None:
                 self.results, self.origins = mode.results, mode.origins
             return returned
@@ -153,6 +158,7 @@ class _Results(TorchFunctionMode):
         super().__init__()
         self.results: list[Tensor] = []
         self.origins: list[tuple[object, int, bool]] = []
+        self.held: list[Held] = []
 
     def __torch_function__(
         self,
@@ -168,6 +174,9 @@ class _Results(TorchFunctionMode):
             for result in returned if isinstance(returned, tuple | list) else (returned,):
                 if isinstance(result, Tensor):
                     self._see(result)
+            found = held(func, args, kwargs or {}, returned, sys._getframe(1))
+            if found is not None:
+                self.held.append(found)
         return returned
 
     def _see(self, result: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autograd_viz import frames, text
-from autograd_viz.formulas import notation
+from autograd_viz.formulas import hooks, notation
 from autograd_viz.formulas.recipes import elements, is_to_constant
 from autograd_viz.formulas.slopes import local_derivative
 from autograd_viz.model import Link, Variables
@@ -22,7 +22,8 @@ def chain_rule(variables: Variables, link: Link) -> Formula:
     """What one link brings to a gradient: `∂e/∂a += ∂e/∂c * ∂c/∂a = 2 * 1 = 2`.
 
     `+=` stands where several contributions meet in the variable, `=` where it is the only one.
-    Between tensors it is the vector-Jacobian product, as in `∂L/∂W = xᵀ @ ∂L/∂y`.
+    Between tensors it is the vector-Jacobian product, as in `∂L/∂W = xᵀ @ ∂L/∂y`. Where a hook
+    changed what arrives at one of its ends, or further up, the line says so.
 
     Args:
         variables: a traced computation by variable.
@@ -41,7 +42,8 @@ def chain_rule(variables: Variables, link: Link) -> Formula:
     ∂loss/∂w = ∂loss/∂s * ∂s/∂w = 12 * 2 = 24
     ∂loss/∂s = ∂loss/∂loss * ∂loss/∂s = 1 * 12 = 12
     """
-    return Formula(_chain(variables, link))
+    said = [f"; {hooks.made(variables.trace, place)}" for place in hooks.along(variables, link)]
+    return Formula((*line(variables, link), *map(Run, dict.fromkeys(said))))
 
 
 def chain_rules(variables: Variables) -> tuple[tuple[int, Formula], ...]:
@@ -60,7 +62,8 @@ def chain_rules(variables: Variables) -> tuple[tuple[int, Formula], ...]:
     return tuple((frame, chain_rule(variables, links[at])) for frame, at in sorted(numbered))
 
 
-def _chain(variables: Variables, link: Link) -> Line:
+def line(variables: Variables, link: Link) -> Line:
+    """The chain rule of a link, as the function has it before a hook changes what it sends."""
     if variables.trace is None:
         raise ValueError(
             "the chain rule of a step needs a backward pass, and av.graph() runs none; trace the "
@@ -75,18 +78,21 @@ def _chain(variables: Variables, link: Link) -> Line:
     sign = notation.gains(variables, link)
     arriving = notation.gradient_symbol(variables, source)
     local = derivative(text.clean(source.title), text.clean(target.title))
-    if link.contribution is None:
+    contribution = hooks.computed(variables, link)
+    if contribution is None:
         several = len(variables.outputs(target)) > 1
         return (*gained, Run(f"{sign}{'several gradients' if several else 'None'}"))
     arrived = notation.arrived(variables, source)
     if link.local is not None and arrived is not None and arrived.numel() == 1:
         numbers = f"{text.summary(arrived.reshape(()))[0]} * {_signed(link.local)}"
-        brought = text.summary(link.contribution.reshape(()))[0]
+        brought = text.summary(contribution.reshape(()))[0]
         return (*gained, Run(sign), *arriving, Run(" * "), local, Run(f" = {numbers} = {brought}"))
-    value = _few(link.contribution)
+    value = _few(contribution)
     found = notation.vector_jacobian(variables, link)
     if found is not None:
-        return (*gained, Run(sign), *notation.product_line(variables, source, found), *value)
+        product = notation.product_line(variables, source, found)
+        rows = notation.checked(found)
+        return (*gained, Run(sign), *product, *value, *((Run(rows),) if rows else ()))
     sizes = [sum(elements(o.shape) for o in variables.outputs(one)) for one in (source, target)]
     known = min(sizes) >= 0  # of a nested tensor they are not
     shapes = f", (1 × {sizes[0]}) @ ({sizes[0]} × {sizes[1]})" if known else ""

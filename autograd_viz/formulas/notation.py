@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import math as mathematics
 import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from autograd_viz import text
-from autograd_viz.expressions import Expression, expression
-from autograd_viz.formulas import product_rules, products, proving
+from autograd_viz.formulas import proving
 from autograd_viz.formulas.failures import noted
-from autograd_viz.formulas.product_rules import Step
-from autograd_viz.formulas.products import GRADIENT, Product
-from autograd_viz.formulas.recipes import Operand, Operation, Recipe, is_to_constant, read, roles
+from autograd_viz.formulas.proving import OUT
+from autograd_viz.formulas.recipes import Recipe, is_to_constant, read
 from autograd_viz.model import Link, Slot, Variable, Variables
+from autograd_viz.operators import products, terms
+from autograd_viz.operators.products import Step
+from autograd_viz.operators.table import operation
+from autograd_viz.operators.terms import (
+    GRADIENT,
+    UNARY,
+    UNKNOWN,
+    Product,
+    Term,
+    call,
+    named,
+    shapes_line,
+)
 from autograd_viz.typeset import TRANSPOSED, Frac, Line, Run, Sup, derivative, math
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_TRANSPOSITIONS = ("T", "Transpose", "Permute")
-_IN_FULL = {"Add", "Sub", "Mul", "Div", "Neg", "Pow", "Reciprocal", "Mm", "Mv", "Bmm", "Dot"}
-_IN_FULL |= {"Relu", "Sigmoid", "Tanh", "Exp", "Log", "Log2", "Sqrt", "Sin", "Cos", "Abs", "Square"}
 LONGEST = 60  # characters of a vector-Jacobian product that is shown
 
 
@@ -41,11 +50,19 @@ def product_lines(variables: Variables, link: Link) -> tuple[Line, Line] | None:
         *product_line(variables, source, found),
     )
     arriving = variables.outputs(source)[0].shape
-    return line, (Run(products.shapes_line(found, arriving)),)
+    return line, (Run(shapes_line(found, arriving) + checked(found)),)
+
+
+def checked(product: Product) -> str:
+    """Said of a product of which some rows alone were computed to check it."""
+    return f", checked in {product.rows} rows" if product.rows else ""
 
 
 def vector_jacobian(variables: Variables, link: Link) -> Product | None:
-    """The vector-Jacobian product of a link, as text that PyTorch could evaluate."""
+    """The vector-Jacobian product of a link, as text that PyTorch could evaluate.
+
+    None where there is none, or where it does not give what was sent, computed at what was kept.
+    """
     source, target = variables.nodes[link.source], variables.nodes[link.target]
     if is_to_constant(variables, link) or len(variables.outputs(source)) != 1:
         return None
@@ -54,23 +71,10 @@ def vector_jacobian(variables: Variables, link: Link) -> Product | None:
     if found is None or place is None or len(variables.outputs(target)) != 1:
         return None
     title, start = text.clean(source.title), _is_start(variables, source)
-    turned = _is_complex(variables, source)
-    written = _written_product(found.recipe, place, title, start, turned)
-    if written is None or "…" in written.text or len(written.text) > LONGEST:
+    product = written(found.recipe, place, title, start, _is_complex(variables, source))
+    if product is None or "…" in product.text or len(product.text) > LONGEST:
         return None
-    proof = _proof(found.recipe, place, start, turned)
-    return written if proving.same(proof, variables, link, found.places) else None
-
-
-@lru_cache(1024)
-def _proof(recipe: Recipe, place: int, ones: bool, turned: bool) -> str:
-    """The text of a product in names that stand for nothing but its values."""
-    inputs = tuple(
-        one._replace(title=proving.name(number)) for number, one in enumerate(recipe.inputs)
-    )
-    plain = Recipe(recipe.operations, inputs)
-    written = _written_product(plain, place, proving.OUT, ones, turned)
-    return "" if written is None else written.text
+    return proving.proven(product, variables, link, found)
 
 
 def _is_complex(variables: Variables, source: Variable) -> bool:
@@ -108,67 +112,94 @@ def output_name(variables: Variables, number: int = 0) -> str:
 
 @lru_cache(1024)
 @noted
-def _written_product(
-    recipe: Recipe, place: int, title: str, ones: bool, turned: bool
-) -> Product | None:
+def written(recipe: Recipe, place: int, title: str, ones: bool, turned: bool) -> Product | None:
+    """The product of a recipe by one of its inputs; its values are not asked for."""
     way = _way(recipe, place)
     if not way:
         return None
-    texts = _texts(recipe)
-
-    def conjugate(factor: products.Text) -> products.Text:
-        if not turned:
-            return factor
-        return factor._replace(text=f"conj({factor.text})", strength=products.ATOM)
-
-    def operand(one: Operand) -> products.Text | None:
-        if one.kind == "number":
-            return products.named(text.as_written(one.place), ())
-        shape = _operand_shape(recipe, one)
-        if one.kind == "input":
-            return conjugate(products.named(recipe.inputs[int(one.place)].title, shape))
-        known = texts[int(one.place)] if one.kind == "inner" else None
-        if known is None:  # a constant without a name
-            return products.Text("?") if one.kind == "unknown" else None
-        return conjugate(products.Text(known.text, shape, known.strength))
-
-    steps = []
-    for number, index in way:
-        operation = recipe.operations[number]
-        inner = texts[number]
-        out = products.Text("…", operation.shapes[0])  # a product with it is not shown
-        if number == len(recipe.operations) - 1:
-            out = products.named(title, operation.shapes[0])
-        elif inner is not None:
-            out = out._replace(text=inner.text, strength=inner.strength)
-        steps.append(
-            Step(
-                operation.name,
-                index,
-                tuple(map(operand, operation.operands)),
-                tuple(_operand_shape(recipe, one) for one in operation.operands),
-                conjugate(out),
-                dict(operation.options),
-            )
+    terms = _Terms(recipe, turned)
+    steps = [
+        Step(
+            recipe.operations[number].name,
+            index,
+            tuple(
+                terms.operand(number, at) for at in range(len(recipe.operations[number].operands))
+            ),
+            terms.out(number, title),
+            dict(recipe.operations[number].options),
         )
-    return product_rules.vector_jacobian(steps, ones)
+        for number, index in way
+    ]
+    return products.vector_jacobian(steps, ones, _rule)
 
 
-def _operand_shape(recipe: Recipe, operand: Operand) -> tuple[int, ...] | None:
-    if operand.kind == "inner":
-        return recipe.operations[int(operand.place)].shapes[operand.output_nr]
-    if operand.kind == "input":
-        return recipe.inputs[int(operand.place)].shape
-    return () if operand.kind == "number" else None
+def _rule(step: Step) -> products.Rule | None:
+    known = operation(step.name)
+    if known.tensor:
+        return known.tensor[step.place] if step.place < len(known.tensor) else None
+    if known.scalar is None or known.loss or len(step.operands) != len(known.roles):
+        return None
+    from autograd_viz.formulas import derived
+
+    return derived.rule(known)
 
 
-def _is_said_in_full(operation: Operation) -> bool:
-    """Whether the operation's text has all that it takes to compute it."""
-    if operation.name in _TRANSPOSITIONS:
-        return all(len(shape) == 2 for shape in operation.shapes)
-    if operation.name in ("Sum", "Mean"):
-        return operation.shapes == ((),)
-    return operation.name in _IN_FULL
+class _Terms:
+    """The operands and results of a recipe's operations as parts of a product."""
+
+    def __init__(self, recipe: Recipe, turned: bool) -> None:
+        self.recipe, self.turned = recipe, turned
+
+    def operand(self, number: int, index: int) -> Term:
+        """An operand, conjugated if numbers are complex."""
+        one = self.recipe.operations[number].operands[index]
+        term = self._operand(number, index)
+        return term if one.kind in ("number", "unknown") else self._conjugated(term)
+
+    def out(self, number: int, title: str) -> Term:
+        """What an operation computes: the variable itself, or a part of its expression."""
+        shape = self.recipe.operations[number].shapes[0]
+        if number == len(self.recipe.operations) - 1:
+            return self._conjugated(named(title, shape, OUT))
+        return self._conjugated(self._computed(number))
+
+    def _conjugated(self, term: Term) -> Term:
+        return call("conj", term) if self.turned else term
+
+    def _operand(self, number: int, index: int) -> Term:
+        one = self.recipe.operations[number].operands[index]
+        key = (number, index)
+        match one.kind:
+            case "number":
+                return terms.number(one.place)
+            case "input":
+                title, shape = self.recipe.inputs[int(one.place)]
+                return named(title, shape, key)
+            case "inner" if one.output_nr == 0:
+                return self._computed(int(one.place)).or_kept(key)
+        known = operation(self.recipe.operations[number].name).roles
+        word = "target" if known[index : index + 1] == ("target",) else UNKNOWN
+        return named(word, None, key)
+
+    def _computed(self, number: int) -> Term:
+        """The expression of an operation; "…" where it would leave out a dimension or index."""
+        one = self.recipe.operations[number]
+        known, shape = operation(one.name), one.shapes[0]
+        parts = [self._operand(number, index) for index in range(len(one.operands))]
+        found = Term("…", shape)
+        if known.sign and len(parts) == 2:
+            alpha = dict(one.options).get("alpha", 1)
+            right = parts[1] if alpha == 1 else terms.number(alpha) * parts[1]
+            found = terms.joined(known.sign, parts[0], right)
+        elif known.name == "Neg":
+            found = replace(
+                call("neg", parts[0]), text=f"-{parts[0].inside(UNARY)}", strength=UNARY
+            )
+        elif known.looks and known.tensor == (products.transposed,) and len(shape) == 2:
+            found = parts[0].turned
+        elif known.whole or (known.name in ("Sum", "Mean") and shape == ()):
+            found = call(known.call, parts[0])
+        return replace(found, shape=shape, pair=None)
 
 
 def _way(recipe: Recipe, place: int) -> list[tuple[int, int]]:
@@ -177,14 +208,14 @@ def _way(recipe: Recipe, place: int) -> list[tuple[int, int]]:
     Empty where there are several ways: what they bring is added, which no single product says.
     """
     on_way: dict[int, int] = {}
-    for number, operation in enumerate(recipe.operations):
+    for number, made in enumerate(recipe.operations):
         leading = [
             index
-            for index, one in enumerate(operation.operands)
+            for index, one in enumerate(made.operands)
             if (one.kind == "input" and one.place == place)
             or (one.kind == "inner" and one.place in on_way)
         ]
-        if len(leading) > 1 or len(operation.shapes) != 1:
+        if len(leading) > 1 or len(made.shapes) != 1:
             return []
         if leading:
             on_way[number] = leading[0]
@@ -197,39 +228,6 @@ def _way(recipe: Recipe, place: int) -> list[tuple[int, int]]:
             return way if len(way) == len(on_way) else []
         number = int(operand.place)
     return []
-
-
-def _texts(recipe: Recipe) -> list[Expression | None]:
-    """What each operation reads like; None where its text would leave out a dimension or index."""
-    texts: list[Expression | None] = []
-    for operation in recipe.operations:
-        inner = [texts[int(one.place)] for one in operation.operands if one.kind == "inner"]
-        if None in inner or not _is_said_in_full(operation):
-            texts.append(None)
-            continue
-        constants = dict(operation.options)
-        inputs: list[Expression | None] = []
-        for role, one in zip(
-            (*roles(operation.name), *map(str, range(9))), operation.operands, strict=False
-        ):
-            if one.kind == "number":
-                constants[role] = one.place
-            title = recipe.inputs[int(one.place)].title if one.kind == "input" else ""
-            inputs.append(
-                texts[int(one.place)]
-                if one.kind == "inner"
-                else Expression(title)
-                if title
-                else None
-            )
-        full = operation.name if "Backward" in operation.name else f"{operation.name}Backward0"
-        while len(inputs) > 1 and inputs[-1] is None and len(roles(operation.name)) < 2:
-            inputs.pop()
-        if operation.name in _TRANSPOSITIONS and inputs[0]:
-            texts.append(Expression(f"{inputs[0].inside(5)}.T"))
-        else:
-            texts.append(expression(full, inputs, constants))
-    return texts
 
 
 def product_line(variables: Variables, source: Variable, product: Product) -> Line:

@@ -2,171 +2,130 @@
 
 from __future__ import annotations
 
-import ast
-import operator
-import re
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+import math
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from autograd_viz import text
-from autograd_viz.formulas.products import GRADIENT
+from autograd_viz.formulas import hooks
+from autograd_viz.formulas.recipes import Read
 from autograd_viz.model import Link, Slot, Variables
+from autograd_viz.names import is_tensor
+from autograd_viz.nodes import walk_of
+from autograd_viz.operators.table import operation as known_as
+from autograd_viz.operators.terms import GRADIENT, Product
+from autograd_viz.saved import saved_by
 
-Places = Mapping[tuple[int, int | str], int]  # as of `recipes.Read`
-LARGEST = 2**18  # elements that are computed with; of larger products nothing is known
-OUT = "out"  # in a text: what the variable itself is
-
-_FUNCTIONS = (
-    *("relu", "sigmoid", "tanh", "exp", "log2", "sqrt", "sin", "cos", "abs", "square", "sign"),
-    *("conj", "reciprocal", "sum", "mean", "reshape", "outer", "unsqueeze"),
-)
-_KNOWN: dict[str, Any] = {name: getattr(torch, name) for name in _FUNCTIONS}
-_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Pow: operator.pow,
-    ast.MatMult: operator.matmul,
-}
+LARGEST = 2**18  # elements that are computed with; of larger products some rows
+ROWS = 8
+OUT = "out"  # what the variable itself is
 _SLACK = 256  # roundings, of an element or of the largest one
 
 
-def name(place: int) -> str:
-    """What a text calls an input of its recipe."""
-    return f"v{place}_"
+def proven(product: Product, variables: Variables, link: Link, found: Read) -> Product | None:
+    """The product, if it gives what was sent along a link; None where a value was not kept.
 
-
-def same(written: str, variables: Variables, link: Link, places: Places) -> bool:
-    """Whether the text gives what was sent along a link; True where a value is not known.
-
-    Args:
-        written: made by the rules of names and numbers alone, no text of the user's is in it.
-        variables: a traced computation by variable.
-        link: one of its links.
-        places: of the inputs of the recipe of the variable that the link begins at.
+    Of a large one some rows are computed, and it says so.
     """
-    sent = link.contribution
-    names = set(re.findall(r"\bv\d+_|\bout\b", written))
-    if sent is None or not written or "?" in written or "…" in written:
-        return True
-    values = _values(variables, link, places, names)
-    if values is None or not all(map(_is_plain, (sent, *values.values()))):
-        return True
-    if sum(value.numel() for value in (sent, *values.values())) > LARGEST:
-        return True
-    node = _parsed(written)
+    sent = hooks.computed(variables, link)
+    if sent is None or not _is_plain(sent):
+        return None
+    kept, rows = _Kept(variables, link, found), None
+    if kept.largest(sent.numel()) > LARGEST and sent.ndim and len(sent) > ROWS:
+        rows = torch.linspace(0, len(sent) - 1, ROWS).long().to(sent.device)
+        product = replace(product, rows=ROWS)
+    compared = sent if rows is None else sent[rows]
     with torch.no_grad():
-        return any(_agrees(node, values, sent, double) for double in (False, True))
+        try:
+            for kept.exact in (False, True):
+                if _agrees(product.value(kept, rows), compared):
+                    return product
+        except (KeyError, RuntimeError, IndexError, TypeError, ValueError):
+            return None  # not kept, or of shapes that do not go together
+    return None
 
 
-def _values(
-    variables: Variables, link: Link, places: Places, names: set[str]
-) -> dict[str, Tensor] | None:
-    """What the names in a text stand for, and the gradient that arrives."""
-    source = variables.nodes[link.source]
-    values: dict[str, Tensor | None] = {}
-    for (variable, which), place in places.items():
-        if name(place) in names:
-            values[name(place)] = (
-                _constant(variables, which)
-                if isinstance(which, str)
-                else variables.values(variables.nodes[variable])[which]
-            )
-    if OUT in names:
-        values[OUT] = variables.values(source)[0]
-    if variables.trace is not None and source.node is not None:
-        values["grad"] = variables.trace.arrived(Slot(source.node, 0))
-    known = {key: value for key, value in values.items() if value is not None}
-    return known if len(known) == len(values) and names <= known.keys() else None
+class _Kept(Mapping[Hashable, Any]):
+    """The values that the names in a product stand for; KeyError where one was not kept."""
 
+    def __init__(self, variables: Variables, link: Link, found: Read) -> None:
+        self.variables, self.recipe = variables, found.recipe
+        self.source = variables.nodes[link.source]
+        self.nodes = self.source.members[::-1]  # as the operations of the recipe
+        self.at = {place: key for key, place in found.places.items()}
+        self.exact = False  # with as many digits as there are
 
-def _constant(variables: Variables, title: str) -> Tensor | None:
-    return next((one.value for one in variables.nodes if one.name == title), None)
+    def __len__(self) -> int:
+        return len(self.recipe.inputs)
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self.recipe.inputs)
+
+    def largest(self, elements: int) -> int:
+        """How many elements the largest tensor has, of a number that is given and the inputs."""
+        shapes = [shape for _, shape in self.recipe.inputs if shape is not None]
+        return max([elements, *map(math.prod, shapes)])
+
+    def __getitem__(self, key: Hashable) -> Tensor:
+        value: Tensor | None = self._found(key)
+        if value is None or not _is_plain(value):
+            raise KeyError(key)
+        if self.exact and (value.is_floating_point() or value.is_complex()):
+            return value.to(torch.complex128 if value.is_complex() else torch.float64)
+        return value
+
+    def _found(self, key: Any) -> Any:
+        if key == GRADIENT and self.variables.trace and self.source.node is not None:
+            return self.variables.trace.arrived(Slot(self.source.node, 0))
+        if key == OUT:
+            value = self.variables.values(self.source)[0]
+            return self._saved(self.source.node, "result") if value is None else value
+        number, index = key
+        operation = self.recipe.operations[number]
+        operand = operation.operands[index]
+        value = self._value(*self.at[int(operand.place)]) if operand.kind == "input" else None
+        if value is None:
+            value = self.variables.graph.given.get((self.nodes[number], index))
+        roles = known_as(operation.name).roles
+        if value is None and index < len(roles):
+            value = self._saved(self.nodes[number], roles[index])
+        return value
+
+    def _value(self, variable: int, which: int | str) -> Tensor | None:
+        if isinstance(which, int):
+            return self.variables.values(self.variables.nodes[variable])[which]
+        return next((one.value for one in self.variables.nodes if one.name == which), None)
+
+    def _saved(self, node: int | None, name: str) -> Any:
+        """What an operation kept for its gradient, which is as it was then or not there."""
+        walk = walk_of(self.variables)
+        if walk is None or node is None:
+            return None
+        value = saved_by(walk.functions[node]).get(name)
+        return value if is_tensor(value) else None
 
 
 def _is_plain(value: Tensor) -> bool:
     return not value.is_nested and value.layout is torch.strided and text.has_numbers(value)
 
 
-@lru_cache(1024)
-def _parsed(written: str) -> ast.expr:
-    return ast.parse(written.replace(GRADIENT, "grad"), mode="eval").body
-
-
-def _computed(node: ast.expr, scope: Mapping[str, Any]) -> Any:
-    """What a text means: names, numbers, operators, and calls of the functions that are known."""
-    match node:
-        case ast.Constant(value=value):
-            return value
-        case ast.Name(id=name):
-            return scope[name]
-        case ast.BinOp(left=left, op=op, right=right):
-            return _OPERATORS[type(op)](_computed(left, scope), _computed(right, scope))
-        case ast.UnaryOp(operand=operand):
-            return -_computed(operand, scope)
-        case ast.Compare(left=left, comparators=[right]):
-            return _computed(left, scope) > _computed(right, scope)
-        case ast.Attribute(value=value, attr="T" | "mT"):
-            return _computed(value, scope).mT
-        case ast.Tuple(elts=elements):
-            return tuple(_computed(one, scope) for one in elements)
-        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=keywords):
-            given = {str(one.arg): _computed(one.value, scope) for one in keywords}
-            return scope[name](*(_computed(one, scope) for one in arguments), **given)
-    raise ValueError(f"a product has a part that no rule writes: {ast.unparse(node)}")
-
-
-def _agrees(node: ast.expr, values: Mapping[str, Tensor], sent: Tensor, double: bool) -> bool:
-    """Whether it does, computed as PyTorch has done it or with more digits."""
+def _agrees(found: Any, sent: Tensor) -> bool:
+    """Whether the two are equal but for rounding."""
     wide = torch.complex128 if sent.is_complex() else torch.float64
-
-    def widened(value: Tensor) -> Tensor:
-        exact = double and (value.is_floating_point() or value.is_complex())
-        return (
-            value.to(torch.complex128 if value.is_complex() else torch.float64) if exact else value
-        )
-
-    scope = {**_KNOWN, **{key: widened(value) for key, value in values.items()}}
-    scope |= {"expand": _expand, "log": _log, "onehot": _one_hot(sent)}
-    scope["ones"] = lambda *shape: torch.ones(shape, dtype=sent.dtype, device=sent.device)
-    scope["softmax"] = lambda x, dim=-1: torch.softmax(x, dim)
-    try:
-        result = torch.as_tensor(_computed(node, scope), device=sent.device)
-    except KeyError:
-        return True  # a constant that the rule has only a word for, "target"
-    except (RuntimeError, IndexError, TypeError, ValueError):  # shapes that do not go together
-        return False
+    result = found if isinstance(found, Tensor) else torch.tensor(found, dtype=wide)
     if result.is_complex() and not sent.is_complex():
-        return False
-    try:
-        expanded = result.to(wide).expand(sent.shape)
-    except RuntimeError:
         return False
     unit = torch.finfo(sent.dtype).eps
     largest = sent.abs().nan_to_num(0, 0, 0).max().item() if sent.numel() else 0.0
     close = torch.isclose(
-        expanded, sent.to(wide), rtol=_SLACK * unit, atol=_SLACK * unit * largest, equal_nan=True
+        result.to(sent.device, wide).expand(sent.shape),
+        sent.to(wide),
+        rtol=_SLACK * unit,
+        atol=_SLACK * unit * largest,
+        equal_nan=True,
     )
     return bool(close.all())
-
-
-def _expand(value: Any, shape: tuple[int, ...]) -> Tensor:
-    return torch.as_tensor(value).expand(shape)
-
-
-def _log(value: Any) -> Tensor:
-    return torch.log(
-        torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float64)
-    )
-
-
-def _one_hot(like: Tensor) -> Any:
-    def one_hot(target: Tensor) -> Tensor:
-        return torch.nn.functional.one_hot(target.long(), like.shape[-1]).to(like.dtype)
-
-    return one_hot

@@ -8,70 +8,23 @@ of it, unless the reader has a name for them.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
+from autograd_viz.expressions import signed
 from autograd_viz.model import Link, Node, Variable, Variables
+from autograd_viz.operators import table
+from autograd_viz.operators.table import operation
 from autograd_viz.text import clean, has_numbers
 
 MOST_OPERATIONS = 60  # inside one variable; a formula of more could not be read
 MOST_ELEMENTS = 16  # of a tensor that is looked at element by element
 Shape = tuple[int, ...]
 
-_ROLES = {  # what PyTorch calls an operation's inputs, where it is not self and other
-    "Pow": ("self", "exponent"),
-    "Dot": ("self", "tensor"),
-    "Mv": ("self", "vec"),
-    "Mm": ("self", "mat2"),
-    "Bmm": ("self", "mat2"),
-    "Addmm": ("self", "mat1", "mat2"),
-    "Addcmul": ("self", "tensor1", "tensor2"),
-    "Addcdiv": ("self", "tensor1", "tensor2"),
-    "Lerp": ("self", "end"),
-    "NllLoss": ("self", "target"),
-    **dict.fromkeys(("MseLoss", "HuberLoss", "SmoothL1Loss"), ("self", "target")),
-    **dict.fromkeys(("BinaryCrossEntropy", "BinaryCrossEntropyWithLogits"), ("self", "target")),
-}
-_TWO = {"Add", "Sub", "Rsub", "Mul", "Div", "Atan2", "Hypot", "Xlogy", "Maximum", "Minimum"}
-_TWO |= {"Where", "Logaddexp"}
 _DATA = {"result", "buffer", "indices", "self_sym_numel"}  # saved, but no option
-# The options that the rules know; with another one an operation has no formula.
-_OPTIONS = {
-    name: frozenset(known.split())
-    for names, known in {
-        "Sum Mean Prod Amax Amin Max Min Logsumexp": "dim keepdim",
-        "MseLoss BinaryCrossEntropy BinaryCrossEntropyWithLogits": "reduction",
-        "Add Sub Rsub Celu": "alpha",
-        "Addcmul Addcdiv": "value",
-        "Softshrink Hardshrink": "lambd",
-        "Softmax LogSoftmax Stack Cat Unbind Squeeze Unsqueeze": "dim",
-        "Addmm": "alpha beta",
-        "Clamp": "min max",
-        "ClampMax": "max",
-        "ClampMin": "min",
-        "Elu": "alpha scale input_scale",
-        "Gelu": "approximate",
-        "Hardtanh": "min_val max_val",
-        "HuberLoss": "delta reduction",
-        "LeakyRelu": "negative_slope",
-        "Lerp": "weight",
-        "LinalgVectorNorm": "ord dim keepdim",
-        "NllLoss": "reduction ignore_index total_weight",
-        "Permute": "dims",
-        "Select": "dim index",
-        "Slice": "dim start end step",
-        "SmoothL1Loss": "beta reduction",
-        "Softplus": "beta threshold",
-        "Threshold": "threshold",
-        "Transpose": "dim0 dim1",
-        "Where": "condition",
-    }.items()
-    for name in names.split()
-}
 
 
 class Operand(NamedTuple):
@@ -125,25 +78,6 @@ def is_to_constant(variables: Variables, link: Link) -> bool:
     return any(variables.nodes[end].node is None for end in (link.source, link.target))
 
 
-def operation(name: str) -> str:
-    """The operation of a gradient function: `MulBackward0` is a Mul.
-
-    >>> operation("MulBackward0"), operation("DivBackward2"), operation("MyFunctionBackward")
-    ('Mul', 'DivBackward2', 'MyFunctionBackward')
-    """
-    if re.fullmatch(r"(Div|Round|Fmod|Remainder|Norm)Backward[1-9]", name) and name not in (
-        "DivBackward1",
-    ):
-        return name
-    found = re.fullmatch(r"(.*)Backward\d+", name)
-    return found[1] if found else name
-
-
-def roles(name: str) -> tuple[str, ...]:
-    """What PyTorch calls the inputs of an operation: `self` and `other`, as a rule."""
-    return _ROLES.get(name) or (("self", "other") if name in _TWO else ("self",))
-
-
 def read(variables: Variables, variable: Variable) -> Read | None:
     """The recipe of a variable and its numbers; None if it has too many operations for one."""
     if variable.node is None or len(variable.members) > MOST_OPERATIONS:
@@ -176,7 +110,7 @@ def _read(variables: Variables, variable: Variable) -> Read:
             numbers.append(_numbers(value))
         return places[key]
 
-    def operand(node: Node, operation: str, index: int) -> Operand:
+    def operand(node: Node, known_as: table.Operation, index: int) -> Operand:
         for edge in graph.out_edges[node.id]:
             if edge.input_index != index:
                 continue
@@ -190,8 +124,7 @@ def _read(variables: Variables, variable: Variable) -> Read:
             value = variables.values(other)[edge.output_nr]
             key = (other.id, edge.output_nr)
             return Operand("input", known(key, title, output.shape, value))
-        names = roles(operation)
-        role = names[index] if index < len(names) else ""
+        role = known_as.roles[index] if index < len(known_as.roles) else ""
         if role in node.symbols:
             name = node.symbols[role]
             given: Any = node.constants.get(role, outside.get(name))
@@ -204,9 +137,10 @@ def _read(variables: Variables, variable: Variable) -> Read:
 
     for number in reversed(variable.members):  # what is used stands before what uses it
         node = graph.nodes[number]
-        name = node.name if node.custom else operation(node.function)
-        wanted = range(max(node.inputs, len(roles(name))))
-        operands = tuple(operand(node, name, index) for index in wanted)
+        known_as = operation(node.name if node.custom else node.function)
+        name = known_as.name
+        wanted = range(max(node.inputs, len(known_as.roles)))
+        operands = tuple(operand(node, known_as, index) for index in wanted)
         if name == "Pow" and operands[1].kind == "unknown" and "self" in node.constants:  # 2 ** x
             operands = (Operand("number", float(node.constants["self"])), operands[0])
         place[number] = len(operations)
@@ -214,8 +148,8 @@ def _read(variables: Variables, variable: Variable) -> Read:
         options = _options(node, name)
         if name == "Where":
             options += _condition(variables, node)
-        if any(option not in _OPTIONS.get(name, ()) for option, _ in options):
-            name = node.function  # for which there is no rule
+        if any(option not in known_as.options for option, _ in options):
+            name += " with options"  # for which there is no rule
         operations.append(Operation(name, operands, shapes, options))
     return Read(recipe(tuple(operations), tuple(inputs)), places, tuple(numbers))
 
@@ -232,21 +166,14 @@ def _condition(variables: Variables, node: Node) -> tuple[tuple[str, Any], ...]:
 
 
 def _options(node: Node, name: str) -> tuple[tuple[str, Any], ...]:
-    without = _DATA.union(roles(name))
+    without = _DATA.union(operation(name).roles)
     return tuple(
         sorted(
-            (option, _unwrapped(value))
+            (option, signed(value))
             for option, value in node.constants.items()
             if option not in without
         )
     )
-
-
-def _unwrapped(value: Any) -> Any:
-    """PyTorch shows -1 as the unsigned number that has the same bits."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(map(_unwrapped, value))
-    return value - 2**64 if isinstance(value, int) and value >= 2**63 else value
 
 
 def _numbers(value: Any) -> tuple[float, ...] | None:

@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from autograd_viz import text
+from autograd_viz.formulas import hooks
 from autograd_viz.formulas.recipes import Read, Recipe, elements, is_to_constant, read
-from autograd_viz.model import Link, Variables
+from autograd_viz.model import Link, Slot, Variables
 from autograd_viz.picture import Formula
 from autograd_viz.typeset import Line, Run, derivative, math, plain
 
@@ -129,13 +130,25 @@ def _slope(variables: Variables, link: Link) -> _Slope | None:
     from autograd_viz.formulas import symbolic
 
     known = symbolic.derivative(found.recipe, place, found.numbers)
-    if known is None or not (
-        link.local is None
-        or symbolic.holds(known, found.numbers, link.local, _dtype(variables, link))
-    ):
+    if known is None or not _holds(known, found, variables, link):
         return alone if link.local is not None else None
     formula, condition = _written(found.recipe, known)
     return _Slope(symbol, formula, condition, link.local, known, found)
+
+
+def _holds(known: Derivative, found: Read, variables: Variables, link: Link) -> bool:
+    """Whether the formula, computed, is the local derivative, or gives what was sent."""
+    from autograd_viz.formulas import rounding, symbolic
+
+    dtype, trace = _dtype(variables, link), variables.trace
+    if link.local is not None:
+        return symbolic.holds(known, found.numbers, link.local, dtype)
+    source, value = variables.nodes[link.source].node, symbolic.value(known, found.numbers)
+    arrived = None if trace is None or source is None else trace.arrived(Slot(source, 0))
+    sent = hooks.computed(variables, link)
+    if value is None or arrived is None or sent is None or arrived.is_complex():
+        return False
+    return rounding.close(float(sent), value * float(arrived), dtype)
 
 
 def _dtype(variables: Variables, link: Link) -> str:

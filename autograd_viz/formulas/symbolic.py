@@ -8,31 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cached_property, lru_cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import sympy
 from sympy import Expr, Symbol
 
-from autograd_viz.formulas import arrays, rounding, rules
-from autograd_viz.formulas.arrays import Array
+from autograd_viz.formulas import rounding
 from autograd_viz.formulas.failures import noted
-
-if TYPE_CHECKING:
-    from autograd_viz.formulas.recipes import Operand, Operation, Recipe, Shape
-
-MOST_ELEMENTS = 16  # of a tensor that is looked at element by element
+from autograd_viz.formulas.recipes import MOST_ELEMENTS, Operand, Operation, Recipe, elements
+from autograd_viz.operators import arrays, scalars
+from autograd_viz.operators.arrays import Array, array
+from autograd_viz.operators.table import operation as known_as
 
 LARGEST = 300  # operations that an expression may be made from, counted as often as it repeats them
 
 FACTOR = sympy.Symbol("v")  # stands before all inputs where symbols are put in order
 Signs = tuple[int, ...]  # the answers to a recipe's questions, in order
-
-
-def elements(shape: Shape) -> int:
-    """How many elements a tensor of the shape has."""
-    return math.prod(shape)
 
 
 class Condition(NamedTuple):
@@ -92,11 +85,11 @@ def holds(
 ) -> bool:
     """Whether the formula gives PyTorch's number, to within what rounding makes of it.
 
-    Where a number is missing, nothing speaks against it.
+    Where a number was not kept, it cannot be said.
     """
     found = _compiled(derivative.expression)
     if not found.complete(numbers):
-        return True
+        return False
     value = found.number(numbers)
     if value is not None and rounding.close(local, value, dtype):
         return True
@@ -167,7 +160,7 @@ def _deciding(
     return [deciding[number] for number in sorted(deciding)]
 
 
-def _slope(recipe: Recipe, place: int, sign: rules.Sign) -> Expr:
+def _slope(recipe: Recipe, place: int, sign: scalars.Sign) -> Expr:
     unknown: dict[Symbol, frozenset[Symbol]] = {}  # what has no rule -> what it is made from
     whole = _expression(recipe, sign, unknown)
     by = symbol(place, 0)
@@ -188,9 +181,11 @@ def _shortest(expression: Expr) -> Expr:
     return min(forms, key=lambda form: form.count_ops())
 
 
-def _expression(recipe: Recipe, sign: rules.Sign, unknown: dict[Symbol, frozenset[Symbol]]) -> Expr:
+def _expression(
+    recipe: Recipe, sign: scalars.Sign, unknown: dict[Symbol, frozenset[Symbol]]
+) -> Expr:
     """What the recipe computes, which is one number."""
-    done: list[list[Array]] = []
+    done: list[Sequence[Array]] = []
     sizes: list[int] = []
     for operation in recipe.operations:
         inner = [int(one.place) for one in operation.operands if one.kind == "inner"]
@@ -200,18 +195,18 @@ def _expression(recipe: Recipe, sign: rules.Sign, unknown: dict[Symbol, frozense
         ):
             raise _NoFormulaError
         operands = [_operand(recipe, one, done, unknown) for one in operation.operands]
-        arrays = [one for one in operands if one is not None]
+        known_ones = [one for one in operands if one is not None]
         # A constant that was not kept has as many elements as it may.
         open_ended = any(one.kind == "unknown" for one in operation.operands) and any(
-            elements(shape) > 1 for shape in (*operation.shapes, *(one.shape for one in arrays))
+            elements(shape) > 1 for shape in (*operation.shapes, *(one.shape for one in known_ones))
         )
-        complete = len(arrays) == len(operands) and not open_ended
-        known = _outputs(operation, arrays, sign) if complete else None
+        complete = len(known_ones) == len(operands) and not open_ended
+        known = _outputs(operation, known_ones, sign) if complete else None
         done.append(known or _made_up(operation, operands, unknown))
     last = done[-1][0]
-    if len(last.items) != 1:
+    if last.size != 1:
         raise _NoFormulaError
-    return last.items[0]
+    return last.item()
 
 
 def _operand(
@@ -225,10 +220,10 @@ def _operand(
             shape = recipe.inputs[place].shape
             if shape is None or elements(shape) > MOST_ELEMENTS:
                 return None
-            return Array(shape, tuple(symbol(place, at) for at in range(elements(shape))))
+            return array([symbol(place, at) for at in range(elements(shape))], shape)
         case "number":
-            return arrays.scalar(rules.number(operand.place))
-    return arrays.scalar(_unknown(unknown, frozenset()))  # a constant that was not kept
+            return array([scalars.number(operand.place)], ())
+    return array([_unknown(unknown, frozenset())], ())  # a constant that was not kept
 
 
 def _unknown(unknown: dict[Any, Any], made_from: frozenset[Symbol]) -> Symbol:
@@ -242,39 +237,40 @@ def _made_up(
 ) -> list[Array]:
     """Symbols for the results of an operation without a rule, which remember what they are of."""
     free: set[Symbol] = set()
-    for array in operands:
-        if array is None:
+    for operand in operands:
+        if operand is None:
             raise _NoFormulaError
-        for item in array.items:
+        for item in operand.reshape(-1):
             for one in item.free_symbols:
                 free |= {one, *unknown.get(one, ())}
     made_from = frozenset(free)
     return [
-        Array(shape, tuple(_unknown(unknown, made_from) for _ in range(elements(shape))))
+        array([_unknown(unknown, made_from) for _ in range(elements(shape))], shape)
         for shape in operation.shapes
     ]
 
 
 def _outputs(
-    operation: Operation, operands: Sequence[Array], sign: rules.Sign
-) -> list[Array] | None:
-    name, options = operation.name, dict(operation.options)
+    operation: Operation, operands: Sequence[Array], sign: scalars.Sign
+) -> Sequence[Array] | None:
+    known, options = known_as(operation.name), dict(operation.options)
     if not operation.shapes:
         return None
     shape = operation.shapes[0]
-    if name in rules.UNARY and len(operands) == 1:
-        unary = rules.UNARY[name]
-        return arrays.one(arrays.elementwise(lambda x: unary(x, options, sign), operands, shape))
-    if name in rules.SEVERAL and len(operands) == rules.SEVERAL[name].__code__.co_argcount - 2:
-        several = rules.SEVERAL[name]
-        losses = name in rules.LOSSES
-        inner = max((array.shape for array in operands), key=elements) if losses else shape
-        found = arrays.elementwise(lambda *x: several(*x, options, sign), operands, inner)
-        if found is None or not losses or (inner == shape and options.get("reduction", 0) == 0):
-            return arrays.one(found)
-        reduction = "Sum" if options.get("reduction", 1) == 2 else "Mean"
-        return arrays.computed(reduction, [found], operation.shapes, {}, sign)
-    return arrays.computed(name, operands, operation.shapes, options, sign)
+    of_tensors = arrays.Known(operation.shapes, options, sign)
+    try:
+        if known.scalar is None or len(operands) != len(known.roles):
+            found = known.small and known.small(of_tensors, *operands)
+            return found if found is None or isinstance(found, list) else [np.asarray(found)]
+        inner = max((each.shape for each in operands), key=elements) if known.loss else shape
+        rule = partial(known.scalar, scalars.Options(options, sign))
+        found = arrays.elementwise(rule, operands, inner)
+    except (KeyError, ValueError, TypeError):  # too little is kept, or another number of operands
+        return None
+    if not known.loss or (inner == shape and options.get("reduction", 0) == 0):
+        return [found]
+    total = found.sum()
+    return [np.asarray(total if options.get("reduction", 1) == 2 else total / found.size)]
 
 
 class _Compiled:

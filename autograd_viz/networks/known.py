@@ -15,16 +15,10 @@ from autograd_viz.model import Graph
 from autograd_viz.networks.calls import Call, guessed_calls
 from autograd_viz.networks.groups import Group, groups_of
 from autograd_viz.nodes import Outline, outline_of
+from autograd_viz.operators.table import operation
 
 if TYPE_CHECKING:
     from torch.nn import Module
-
-VIEWS = {  # functions that only look at the same numbers in another shape or order
-    "AliasBackward0", "CloneBackward0", "DetachBackward0", "ExpandBackward0", "PermuteBackward0",
-    "ReshapeAliasBackward0", "SelectBackward0", "SliceBackward0", "SplitBackward0",
-    "SqueezeBackward0", "SqueezeBackward1", "TBackward0", "TransposeBackward0",
-    "UnflattenBackward0", "UnsafeViewBackward0", "UnsqueezeBackward0", "ViewBackward0",
-}  # fmt: skip
 
 
 class Item(NamedTuple):
@@ -43,7 +37,9 @@ class Known:
     outline: Outline
     groups: tuple[Group, ...]
     leaves: tuple[int, ...]
-    views: np.ndarray  # of each node, whether it is one of VIEWS, without a name, and no output
+    views: (
+        np.ndarray
+    )  # of each node, whether it only looks at the same numbers, without a name, and no output
     norms: dict[object, float | None] = field(default_factory=dict)  # those asked for before
 
     @cached_property
@@ -153,7 +149,7 @@ def known_of(graph: Graph) -> tuple[Known, bool]:
 
 
 def _views(graph: Graph, outline: Outline) -> np.ndarray:
-    found = np.fromiter((name in VIEWS for name in outline.names), bool)
+    found = np.fromiter((bool(operation(name).looks) for name in outline.names), bool)
     found[[*outline.labels, *(slot.node for slot in graph.outputs)]] = False
     return found
 
@@ -193,7 +189,7 @@ def _kinds(module: Module) -> dict[str, str]:
 def _users(outline: Outline) -> Iterator[tuple[int, int]]:
     """(leaf, node that uses it), through transposes and other views of the leaf."""
     leaf = outline.ages < 0
-    passed_on = leaf | np.fromiter((name in VIEWS for name in outline.names), bool)
+    passed_on = leaf | np.fromiter((bool(operation(name).looks) for name in outline.names), bool)
     into: dict[int, list[int]] = defaultdict(list)
     for source, _, target, _ in outline.edges[passed_on[outline.edges[:, 2]]].tolist():
         into[target].append(source)

@@ -79,6 +79,7 @@ class Paths(Shown):
     gradient: Tensor | None  # autograd's own; None: no gradient arrives
     agrees: bool | None  # whether they are equal, as far as the data type can tell; None: no values
     remarks: tuple[str, ...] = ()  # what is not as one might expect
+    hooked: tuple[str, ...] = ()  # what hooks on the way did, as in "a hook made 6 of 3"
 
     drawing_options: ClassVar[tuple[str, ...]] = ("path", "columns")
 

@@ -16,7 +16,7 @@ from autograd_viz.engines.protocol import is_value
 from autograd_viz.engines.protocol import name_of as own_name
 from autograd_viz.errors import GradError, NoGraphError, NotATensorError
 from autograd_viz.model import Slot, Variables
-from autograd_viz.pathwise.gradients import walk_of
+from autograd_viz.nodes import walk_of
 from autograd_viz.text import clean
 
 

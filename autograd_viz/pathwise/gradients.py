@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from autograd_viz.model import Edge, Slot, Variables
+from autograd_viz.nodes import walk_of
 from autograd_viz.pathwise.search import Route
 from autograd_viz.saved import HOOKED, saved_by
 from autograd_viz.walk import Walk, is_custom
@@ -15,31 +16,27 @@ from autograd_viz.walk import Walk, is_custom
 MOST_STEPS = 5_000  # calls by hand along one path; 2 us each
 
 
-def walk_of(variables: Variables) -> Walk | None:
-    """PyTorch's own nodes behind a graph that was captured from tensors or from a program."""
-    kept = getattr(variables.graph.nodes, "_walk", None)
-    return kept or getattr(getattr(variables, "program", None), "_walk", None)
-
-
 def carried(variables: Variables, route: Route, alone: frozenset[int]) -> list[Tensor]:
     """The gradient after each edge of a route, if nothing came but what comes along this route.
 
-    At nodes that only one path reaches it is what the engine recorded; at others PyTorch's own
-    function is called by hand. The list ends early where that cannot be done: at the backward of a
-    custom Function, which may do anything when it is called again, at checkpoints, and where the
-    graph was freed since.
+    At nodes that only one path reaches it is what the engine recorded; at others, and behind a hook
+    that changed it, PyTorch's own function is called by hand. The list ends early where that cannot
+    be done: at the backward of a custom Function, which may do anything when it is called again, at
+    checkpoints, and where the graph was freed since.
     """
     trace, walk = variables.trace, walk_of(variables)
     assert trace is not None
     gradients: list[Tensor] = []
     gradient: Tensor | None = trace.starts[0]
     output_nr = variables.graph.outputs[0].output_nr
+    changed = False  # by a hook on the way
     if sum(edge.source not in alone for edge in route) > MOST_STEPS:
         return gradients
     with torch.inference_mode(False), torch.no_grad():
         for edge in route:
-            if edge.source in alone:
-                gradient = trace.sent(edge)
+            changed = changed or trace.before_hooks(Slot(edge.source, output_nr)) is not None
+            if edge.source in alone and not changed:
+                gradient = trace.computed(edge)
             else:
                 gradient = _by_hand(walk, edge, output_nr, gradient)
             like = trace.arrived(Slot(edge.target, edge.output_nr))
@@ -50,6 +47,7 @@ def carried(variables: Variables, route: Route, alone: frozenset[int]) -> list[T
             gradient = gradient.to(like.dtype)
             gradients.append(gradient)
             output_nr = edge.output_nr
+            changed = changed or trace.before_hooks(edge) is not None
     return gradients
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autograd_viz.formulas import hooks
 from autograd_viz.model import Slot, Variable, Variables, summed
 from autograd_viz.pathwise import search as path_search
 from autograd_viz.pathwise.data import Path, Paths
@@ -84,6 +85,7 @@ def all_paths(variables: Variables, goal: Slot, most: int) -> Paths:
         gradient,
         agrees,
         tuple(remarks),
+        () if agrees else tuple(hooks.on_the_way(trace, found.nodes, found.edges)),
     )
 
 

@@ -99,7 +99,9 @@ def _difference(shown: Paths) -> str:
         return "a number on the way is too large, or is no number"
     if shown.variables.graph.engine != "autograd":
         return "a backward step does more or less than to add what its value contributes"
-    return "a hook has changed it, or the backward of a custom Function does not give a derivative"
+    if shown.hooked:
+        return text.joined(list(shown.hooked), most=3)
+    return "the backward of a custom Function does not give a derivative"
 
 
 def _picture(shown: Paths, places: Sequence[int], style: Style | None) -> Picture:

@@ -124,7 +124,7 @@ class Program(Shown):
             outputs = outputs[:1]
             graph = replace(graph, outputs=graph.outputs[:1])
         starts = starting_grads(outputs, grad)
-        return traced(graph, self._walk, (), outputs, starts, None)
+        return replace(traced(graph, self._walk, (), outputs, starts, None), program=self)
 
     def variables(self, open: str | Iterable[str] = ()) -> Variables:
         """The program by variable, with its constants; traced if the first output is one number.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autograd_viz.names import is_tensor
+from autograd_viz.operators.table import operation
 from autograd_viz.release import NextFunctions
 
 if TYPE_CHECKING:
@@ -13,36 +14,6 @@ if TYPE_CHECKING:
 
     from autograd_viz.programs.runs import Call
     from autograd_viz.programs.versions import Value
-
-_TWO = ("self", "other")
-# The arguments of a call in the order of the node's next_functions, and PyTorch's words for them.
-_ROLES = {
-    "Add": _TWO, "Sub": _TWO, "Mul": _TWO, "Div": _TWO, "Maximum": _TWO, "Minimum": _TWO,
-    "Atan2": _TWO, "Hypot": _TWO, "Xlogy": _TWO, "Copysign": _TWO, "Fmod": _TWO, "Remainder": _TWO,
-    "Pow": ("self", "exponent"), "Mm": ("self", "mat2"), "Mv": ("self", "vec"),
-    "Bmm": ("self", "mat2"), "Dot": ("self", "tensor"),
-    "MseLoss": ("self", "target"), "L1Loss": ("self", "target"), "HuberLoss": ("self", "target"),
-    "SmoothL1Loss": ("self", "target"), "BinaryCrossEntropy": ("self", "target"),
-    "BinaryCrossEntropyWithLogits": ("self", "target"), "NllLoss": ("self", "target"),
-}  # fmt: skip
-_CALLS = {  # the functions whose two arguments are these two inputs, in this order
-    "Add": {"add", "add_"}, "Sub": {"sub", "sub_", "subtract"}, "Mul": {"mul", "mul_", "multiply"},
-    "Div": {"div", "div_", "true_divide", "divide"}, "Pow": {"pow", "pow_"},
-    "Maximum": {"maximum", "max"}, "Minimum": {"minimum", "min"}, "Atan2": {"atan2", "arctan2"},
-    "Mm": {"mm", "matmul"}, "Mv": {"mv", "matmul"}, "Dot": {"dot", "matmul"},
-    "Bmm": {"bmm", "matmul"}, "MseLoss": {"mse_loss"}, "L1Loss": {"l1_loss"},
-    "HuberLoss": {"huber_loss"}, "SmoothL1Loss": {"smooth_l1_loss"},
-    "BinaryCrossEntropy": {"binary_cross_entropy"}, "NllLoss": {"nll_loss", "cross_entropy"},
-    "BinaryCrossEntropyWithLogits": {"binary_cross_entropy_with_logits"},
-}  # fmt: skip
-# 2 - x is x.__rsub__(2): the number comes second, and the node calls it so.
-_REVERSED = {
-    "__rsub__": ("Rsub", "other"),
-    "rsub": ("Rsub", "other"),
-    "__rdiv__": ("Mul", "other"),
-    "__rtruediv__": ("Mul", "other"),
-    "__rpow__": ("Pow", "self"),
-}
 
 # linear(x, W, b) is addmm(b, x, W.T), or mm(x, W.T): where its x stands, and what it is called.
 _LINEAR = {"Addmm": (1, "mat1"), "Mm": (0, "self")}
@@ -69,18 +40,18 @@ def input_facts(
     call. `numbers` are the plain numbers that the call took
     by name.
     """
-    operation = node.partition("Backward")[0]
+    known = operation(node)
     arguments: dict[int, Any] = dict(enumerate(call.args))
     for role, given in call.kwargs.items():
-        if role in ("other", "exponent", "target", "tensor", "mat2") and 1 not in arguments:
+        if role in known.roles[1:2] and 1 not in arguments:
             arguments[1] = given
-    reverse = _REVERSED.get(call.name)
-    if call.name == "linear" and operation in _LINEAR:
-        return _of_linear(call, operation, following, before), {}
-    if reverse is not None and reverse[0] == operation:
-        wanted = {1: reverse[1]}
-    elif call.name in _CALLS.get(operation, ()):
-        wanted = dict(enumerate(_ROLES[operation]))
+    reverse = (known.reverse or {}).get(call.name)
+    if call.name == "linear" and known.name in _LINEAR:
+        return _of_linear(call, known.name, following, before), {}
+    if reverse is not None:
+        wanted = {1: reverse}
+    elif len(known.roles) == 2 and call.name.removesuffix("_") in known.calls:
+        wanted = dict(enumerate(known.roles))
     else:
         return {}, {}
     symbols: dict[str, str] = {}

@@ -45,7 +45,7 @@ class Call(NamedTuple):
     @property
     def name(self) -> str:
         """PyTorch's name of the operation: `log2`; of an attribute its own, `T`."""
-        return _name_of(self.function)
+        return name_of(self.function)
 
     @property
     def changes(self) -> bool:
@@ -133,7 +133,7 @@ class _Calls(TorchFunctionMode):
         met = moments.met(taken)
         self._note(offset, [], moments.written(taken))
         result = func(*args, **kwargs)
-        made = moments.made(_name_of(func, " ="), args, kwargs, taken, result)
+        made = moments.made(name_of(func, " ="), args, kwargs, taken, result)
         self.calls.append(Call(func, args, kwargs, result, offset, direct, met, made))
         return result
 
@@ -188,7 +188,7 @@ class _Calls(TorchFunctionMode):
         return self.frame
 
 
-def _name_of(function: Any, assigned: str = "") -> str:
+def name_of(function: Any, assigned: str = "") -> str:
     """The name of a function or, of one that gets or sets an attribute, of the attribute."""
     name = getattr(function, "__name__", "") or type(function).__name__
     if name in ("__get__", "__set__"):

@@ -28,6 +28,7 @@ MOST_KEPT = 256  # functions whose source is remembered
 _STRAIGHT = (ast.Assign, ast.AnnAssign, ast.Expr, ast.Return, ast.Pass)
 # By these other libraries get at a tensor's memory, which is looked at after each statement.
 _SHARED = re.compile(r"numpy|frombuffer|as_?array|as_tensor|dlpack|data_ptr|storage")
+_COMPUTING = ast.BinOp | ast.Call | ast.UnaryOp | ast.Subscript | ast.Attribute | ast.Compare
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -171,7 +172,7 @@ class Source:
     def _expressions(self) -> dict[Span, ast.expr]:
         found: dict[Span, ast.expr] = {}
         for node in ast.walk(self.node):
-            if isinstance(node, ast.BinOp | ast.Call | ast.UnaryOp | ast.Subscript | ast.Attribute):
+            if isinstance(node, _COMPUTING):
                 found[span_of(node)] = node
             elif isinstance(node, ast.AugAssign):
                 found[span_of(node)] = ast.BinOp(node.target, node.op, node.value)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from autograd_viz.model import Graph, Link, Slot, Variable
+from autograd_viz.text import clean
 from autograd_viz.transforms import Fold
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from autograd_viz.programs.versions import Order, Value, Versions
 
 Key = tuple[str, int | None]  # ("node", a node's id), or ("value", a Value's id())
-LONGEST = 60  # characters of an expression from the source; a longer one is written by operations
+LONGEST = 60  # characters of an expression from the source; a longer one is cut
 
 
 @dataclass(eq=False)
@@ -196,16 +197,17 @@ class _Around:
             text = extras.result_texts.get(place)
         if value.visit >= 0:
             line = extras.lines.get(value.visit)
-        if text is None or len(text) > LONGEST or text == variable.name:
+        if text is None or text == variable.name:
             return replace(variable, line=line)
-        return replace(variable, expression=text, line=line)
+        return replace(variable, expression=clean(text, LONGEST), line=line)
 
     def _outsider(self, value: Value, kind: Any, computed: bool) -> Variable:
         text = _item(value, False) if computed else None
         if text is None and value.place is not None:
             text = self.extras.result_texts.get(value.place)
-        if text is None or len(text) > LONGEST:
+        if text is None:
             text = value.title or "result"
+        text = clean(text, LONGEST)
         return Variable(
             0,
             None,

@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 
 from autograd_viz.names import is_tensor
+from autograd_viz.operators.table import functions
 from autograd_viz.programs.run_facts import Facts
 from autograd_viz.programs.runs import Bound, Call, Run
 from autograd_viz.programs.sources import Source
 from autograd_viz.programs.statements import Binding
+from autograd_viz.programs.templates import dotted
 
 NUMBERS = (int, float, complex)
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 # Functions of which a whole number is an operand, not an option as `dim` is.
-ARITHMETIC = {"add", "sub", "mul", "div", "true_divide", "divide", "multiply", "subtract", "pow"}
-ARITHMETIC |= {"radd", "rsub", "rmul", "rdiv", "rtruediv", "rpow", "maximum", "minimum", "clamp"}
-ARITHMETIC |= {"float_power", "remainder", "fmod", "floor_divide"}
+ARITHMETIC = frozenset(functions(lambda known: known.arithmetic))
 
 Order = tuple[int, int, int]  # calls made before, 0: given or 1: computed, position
 
@@ -42,6 +42,7 @@ class Value:
     source: Source | None = None
     node: ast.expr | None = None  # the expression that it was bound to
     item: int | None = None  # of what was unpacked
+    written: tuple[ast.Subscript, str] | None = None  # of `y[0] += a`: y[0] and the sign
     uses: Mapping[str, Value] = field(default_factory=dict)  # what the names in it meant
     unseen: Value | None = None  # what it was before a change that autograd did not see
 
@@ -51,7 +52,14 @@ class Value:
         if self.node is None or self.source is None:
             return None if self.unseen is None else f"{self.unseen.title}, changed"
         titles = {name: value.title or name for name, value in self.uses.items()}
-        return self.source.template(self.node).filled(titles)
+        text = self.source.template(self.node).filled(titles)
+        if self.written is None:
+            return text
+        whole, place = (
+            self.source.template(part).filled(titles)
+            for part in (self.written[0].value, self.written[0])
+        )
+        return f"{whole} with {place.removeprefix(whole)} {self.written[1]} {text}"
 
     @property
     def made_from(self) -> tuple[Value, ...]:
@@ -200,6 +208,11 @@ class _Following:
         alone = statement is not None and isinstance(statement.node, ast.Expr)
         if alone and call.direct and moment.is_target:
             new.source, new.node = self.source, node
+        elif statement is not None and (wrote := _written(statement.node, old.name)):
+            new.source, new.node, new.written = self.source, wrote[2], wrote[:2]
+            new.uses = {
+                name: used for part in wrote[::2] for name, used in self._uses(part, visit).items()
+            }
         former = self.facts.moments[old.place or 0].function
         if former is moment.function and former is not None:
             new.unseen = old
@@ -264,6 +277,18 @@ class _Following:
                 value = self.values[self.facts.history[id(tensor)][0]]
                 if value.name is None:
                     value.name = value.title = name
+
+
+def _written(node: ast.AST, name: str) -> tuple[ast.Subscript, str, ast.expr] | None:
+    """Of a statement that writes into items of a name: the items, the sign, what is written."""
+    match node:
+        case ast.Assign(targets=[ast.Subscript() as target], value=value):
+            sign = "="
+        case ast.AugAssign(target=ast.Subscript() as target, op=op, value=value):
+            sign = ast.unparse(ast.AugAssign(ast.Name("_"), op, ast.Name("_"))).split()[1]
+        case _:
+            return None
+    return (target, sign, value) if dotted(target.value) == name else None
 
 
 def _arguments(given: Mapping[str, Any]) -> list[Bound]:

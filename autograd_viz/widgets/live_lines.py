@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from autograd_viz import frames, text
+from autograd_viz.formulas import hooks
 from autograd_viz.functions_view import named_value
 from autograd_viz.model import Link, Slot, Trace, Variable, Variables
 from autograd_viz.picture import Box
@@ -160,7 +161,9 @@ class LiveLines:
         if arrived[0].numel() == 1 and 1 < len(terms) <= MOST_TERMS:
             template = " + ".join(["%s"] * len(terms)) + " = %s"
             total = [Pattern(template, (*terms, *total[0].atoms)), *total[1:]]
-        return [*total]
+        changed = hooks.at(self.shown, variable)
+        said = {hooks.made(self.trace, place): place for place in reversed(changed)}
+        return [*total, *(one("hook", place) for place in reversed(said.values()))]
 
     def _link(self, box: Box, link: Link) -> tuple[Box, dict[int, tuple[int, ...]]]:
         if link.local is not None or self._is_number(link):

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from autograd_viz import text
-from autograd_viz.model import Edge, Slot, Trace, Variables
+from autograd_viz.formulas import hooks
+from autograd_viz.model import Edge, Slot, Variables
 from autograd_viz.typeset import Line, Run, plain
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ class Atom(NamedTuple):
     | constant | a variable outside of the graph |
     | start | the position of an output |
     | sent | an Edge |
-    | hook | a Slot whose gradient a hook has changed |
-    | local, contribution | a link's position in Variables.links |
+    | hook | a Slot or an Edge whose gradient a hook has changed |
+    | local, contribution, computed | a link's position in Variables.links |
     | slope | the edges of a path from one variable to the next |
     | product | the edges of a whole path |
     | verdict | a Slot, the edges of all paths to it: its gradient, and the sum if it differs |
@@ -210,7 +211,7 @@ def _reader(atom: Atom, shown: Variables) -> Callable[[Variables], str]:
     """The function that reads an atom; what does not change from run to run is looked up now."""
     kind, place, form = atom
     if kind == "hook":
-        return lambda run: _hook(run.trace, place)
+        return lambda run: hooks.made(run.trace, place)
     if kind == "verdict":
         return lambda run: _verdict(run, *place)
     if kind in _FLOATS:
@@ -241,6 +242,8 @@ def _tensor(atom: Atom, shown: Variables) -> Callable[[Variables], Tensor | None
         return lambda run: run.nodes[place].value
     if kind == "contribution":
         return lambda run: run.links[place].contribution
+    if kind == "computed":
+        return lambda run: hooks.computed(run, run.links[place])
     if kind == "start":
         return lambda run: run.trace.starts[place]  # type: ignore[union-attr]
     if kind == "gradient":
@@ -270,16 +273,6 @@ def factor(value: complex | None) -> str:
     """A number as a factor of a product: a negative one in brackets."""
     shown = _known(value)
     return f"({shown})" if shown.startswith("-") else shown
-
-
-def _hook(trace: Trace | None, slot: Slot) -> str:
-    """What a hook has made of the gradient that arrived; "" if it left it as it is."""
-    before = trace.before_hooks(slot) if trace else None
-    after = trace.arrived(slot) if trace else None
-    if before is None or after is None:
-        return ""
-    brief = (", ".join(text.summary(tensor)) for tensor in (after, before))
-    return "a hook made {} of {}".format(*brief)
 
 
 def _float(kind: str, place: Any) -> Callable[[Variables], float | None]:

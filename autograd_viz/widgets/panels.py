@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from autograd_viz import frames, svg, text
-from autograd_viz.formulas import calculus, notation, slopes
-from autograd_viz.formulas.recipes import is_to_constant, operation, roles
+from autograd_viz.formulas import calculus, hooks, notation, slopes
+from autograd_viz.formulas.recipes import is_to_constant
 from autograd_viz.model import Edge, Link, Node, Slot, Variable, Variables
 from autograd_viz.names import is_tensor
+from autograd_viz.nodes import walk_of
+from autograd_viz.operators.table import operation
 from autograd_viz.pathwise import search
 from autograd_viz.pathwise.ends import title as slot_title
-from autograd_viz.pathwise.gradients import walk_of
 from autograd_viz.picture import Formula
 from autograd_viz.saved import HOOKED, saved_by
 from autograd_viz.typeset import Line, Run, derivative, plain
@@ -74,23 +75,31 @@ def _start(lines: LiveLines, root: Variable) -> Line:
 
 def _chain(lines: LiveLines, number: int, link: Link) -> Line:
     """∂e/∂a += ∂e/∂c · ∂c/∂a = 2 · 1 = 2, or the vector-Jacobian product and what it gives."""
-    line = calculus.chain_rule(lines.shown, link).line
+    line = calculus.line(lines.shown, link)
     at = lines.at(link)
     source = lines.shown.nodes[link.source]
     patterns = []
-    if link.contribution is not None and source.node is not None:
+    computed = hooks.computed(lines.shown, link)
+    kind = "contribution" if computed is link.contribution else "computed"
+    if computed is not None and source.node is not None:
         if link.local is not None:
             parts = (
                 Atom("gradient", Slot(source.node, 0), "number"),
                 Atom("local", at, "factor"),
-                Atom("contribution", at, "number"),
+                Atom(kind, at, "number"),
             )
             patterns.append(Pattern("%s * %s = %s", parts))
-        patterns.append(summary("contribution", at, link.contribution)[0])
+        patterns.append(summary(kind, at, computed)[0])
     for pattern in patterns:
         before = lines.texts.before(line, pattern)
         if before is not None and plain(before).endswith(" = "):
-            return (*before, lines.texts.numeral(f"rule {number}", pattern))
+            line = (*before, lines.texts.numeral(f"rule {number}", pattern))
+            break
+    changed = hooks.along(lines.shown, link)
+    said = {hooks.made(lines.trace, place): place for place in reversed(changed)}
+    for which, place in enumerate(reversed(said.values())):
+        numeral = lines.texts.numeral(f"rule {number} hook {which}", one("hook", place))
+        line = (*line, Run("; "), numeral)
     return line
 
 
@@ -289,7 +298,7 @@ def _saved(lines: LiveLines, node: Node) -> list[str]:
     if walk is None or node.kind == "accumulate":
         return []
     graph, said = lines.shown.graph, []
-    names = roles(operation(node.name))
+    names = operation(node.name).roles
     for name, value in saved_by(walk.functions[node.id]).items():
         if value is HOOKED:
             said.append(f"saves {name}, with a hook")

@@ -16,7 +16,7 @@ from typing import Any
 
 from autograd_viz import frames, svg, variables_view
 from autograd_viz.formulas import notation, slopes
-from autograd_viz.model import Slot, Trace, Variables
+from autograd_viz.model import Edge, Slot, Trace, Variables
 from autograd_viz.programs.forward import Program
 from autograd_viz.widgets import panels, timelines, trouble
 from autograd_viz.widgets.live_lines import LiveLines
@@ -164,17 +164,19 @@ def _form(shown: Variables) -> object:
     trace = shown.trace
     if trace is None:
         return None
-    hooked = [slot for slot in _slots(trace) if trace.before_hooks(slot) is not None]
+    hooked = [place for place in _places(trace) if trace.before_hooks(place) is not None]
     return hooked, [
         (step.node, [grad is None for grad in step.grad_inputs]) for step in trace.steps
     ]
 
 
-def _slots(trace: Trace) -> Iterator[Slot]:
+def _places(trace: Trace) -> Iterator[Slot | Edge]:
     """Whatever a hook may have changed the gradient of, as far as it is drawn."""
     for step in trace.steps[: panels.MOST_NODES]:
         for number in range(len(trace.graph.nodes[step.node].outputs) or 1):
             yield Slot(step.node, number)
+        if step.node in trace.computed_by:
+            yield from trace.graph.out_edges[step.node]
 
 
 def _formulas(shown: Variables) -> tuple[slopes.Written | None, ...]:

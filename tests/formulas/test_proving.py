@@ -98,3 +98,69 @@ def test_saturated_functions_keep_their_products():
     for function in (torch.tanh, torch.sigmoid, torch.exp, F.relu):
         out = function(x)
         assert products_of(out, x=x, out=out)["x"] is not None, function
+
+
+def test_values_that_an_operation_saved_prove_a_product_of_large_tensors():
+    x, w = leaf(40, 30), leaf(30, 20)
+    out = torch.tanh(x @ w)
+    assert products_of(out, x=x, w=w, out=out) == {
+        "x": "(∂ * (1 - out**2)) @ w.T",
+        "w": "x.T @ (∂ * (1 - out**2))",
+    }
+
+
+def test_a_product_of_which_a_value_was_not_kept_is_not_shown():
+    class Forgets(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.exp()
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad
+
+    x = leaf(40)
+    out = Forgets.apply(x) * 3
+    trace = av.trace(out.sum(), names={"x": x, "out": out})
+    assert "∂sum(out)/∂out @ ∂out/∂x" in str(trace.variables().chain_rule()[-1])
+
+
+def large(function, *shapes):
+    """Chain-rule lines of a function of large leaves."""
+    leaves = [torch.rand(shape).add(0.5).requires_grad_() for shape in shapes]
+    out = function(*leaves)
+    names = {**{f"x{at}": one for at, one in enumerate(leaves)}, "out": out}
+    return [
+        str(line)
+        for line in av.trace(out, torch.rand_like(out), names=names).variables().chain_rule()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes", "products"),
+    [
+        (lambda x, w: x @ w, [(1024, 512), (512, 256)],
+         ["(grad of out) @ x1ᵀ", "x0ᵀ @ (grad of out)"]),
+        (lambda x, b: x + b, [(1024, 512), (512,)], ["(grad of out)", "sum((grad of out), dim=0)"]),
+        (lambda x, y: x * y, [(1024, 512)] * 2, ["(grad of out) * x1", "(grad of out) * x0"]),
+    ],
+)  # fmt: skip
+def test_of_very_large_tensors_some_rows_are_computed_and_it_is_said(function, shapes, products):
+    lines = large(function, *shapes)
+    assert len(lines) == len(products)
+    assert all("checked in 8 rows" in line for line in lines)
+    for product in products:
+        assert any(product in line for line in lines), lines
+
+
+def test_a_wrong_product_of_very_large_tensors_is_not_shown():
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, y):
+            return x * y
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad * 2, grad * 3
+
+    assert all("checked" not in line for line in large(Wrong.apply, (1024, 512), (1024, 512)))

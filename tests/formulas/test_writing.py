@@ -4,8 +4,8 @@ import pytest
 import sympy
 from sympy import Float, Rational, cos, exp, log, pi, sqrt
 
-from autograd_viz.formulas.rules import log2, sigmoid
 from autograd_viz.formulas.writing import line, scaled
+from autograd_viz.operators.scalars import log2, sigmoid
 from autograd_viz.typeset import Frac, Run, Sup, latex, plain
 
 X, Y, Z = sympy.symbols("v000_00 v001_00 v002_00")

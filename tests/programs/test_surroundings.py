@@ -144,3 +144,48 @@ def test_ids_are_positions_and_results_come_after_what_they_are_made_from():
     assert [v.id for v in variables.nodes] == list(range(len(variables.nodes)))
     assert all(link.target < link.source for link in variables.links)
     assert len(set(variables.links)) == len(variables.links)
+
+
+def expressions(f, **inputs):
+    nodes = av.program(f, **inputs).trace().variables().nodes
+    return [node.expression for node in nodes if node.node is not None and not node.is_leaf]
+
+
+def chosen(a, b):
+    y = torch.where(a > b, a * b, a / b)
+    z = torch.where(a <= b, y, b) + (a != b) * a
+    return z * 2
+
+
+def written(x):
+    y = x.clone()
+    y[0] = x[1] * x[2]
+    y[1:] *= 2
+    y[x > 2] = 0
+    return y[0] * y[-1] + y[:2].sum()
+
+
+def test_the_trace_of_a_program_says_what_the_source_says():
+    assert expressions(chosen, a=2.0, b=3.0) == [
+        "where(a > b, a * b, a / b)",
+        "where(a <= b, y, b) + (a != b) * a",
+        "z * 2",
+    ]
+    assert expressions(written, x=[1.0, 2.0, 3.0]) == [
+        "x.clone()",
+        "y₁ with [0] = x[1] * x[2]",
+        "y₂ with [1:] *= 2",
+        "y₃ with [x > 2] = 0",
+        "y₄[0] * y₄[-1] + y₄[:2].sum()",
+    ]
+
+
+def test_a_long_expression_is_cut_in_its_middle():
+    def f(x):
+        y = (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2 + torch.sin(x[0]) * torch.cos(x[1])
+        return y
+
+    (said,) = expressions(f, x=[1.0, 2.0])
+    assert said.startswith("(1 - x[0]) ** 2 + 100 * (x[1]")
+    assert "…" in said
+    assert len(said) <= 60
