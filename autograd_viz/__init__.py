@@ -43,6 +43,8 @@ _LATER = {  # loaded when they are first asked for, so that importing the packag
     "descend": "descents.watched",
     "explore": "widgets.explorer",
     "figure": "plots",
+    "load_ipython_extension": "extension",
+    "unload_ipython_extension": "extension",
     "hint": "exercises.checking",
     "nudge": "finite_differences.differences",
     "paths": "pathwise.products",

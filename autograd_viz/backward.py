@@ -13,7 +13,13 @@ from torch import Tensor
 from autograd_viz import names as naming
 from autograd_viz.capture import capture, captured_values, checked_outputs
 from autograd_viz.engines.protocol import engine_values
-from autograd_viz.errors import GradError, NotATensorError
+from autograd_viz.errors import (
+    AutogradVizError,
+    GradError,
+    GraphFreedError,
+    NotATensorError,
+    SavedValueChangedError,
+)
 from autograd_viz.model import Graph, Trace
 from autograd_viz.recording import recorded_pass
 from autograd_viz.saved import Saved
@@ -55,7 +61,8 @@ def trace(
         NotATensorError, NoGraphError: as for `graph`.
         TypeError: `memory` is not a number.
         GradError: `grad` is missing for an output of several elements, or does not fit.
-        GraphFreedError: an earlier `backward()` has freed the graph.
+        GraphFreedError: an earlier `backward()` has freed the graph, or a part of it.
+        SavedValueChangedError: what an operation has saved was changed in place since.
         Exception: whatever a backward formula or a hook of yours raises.
 
     >>> import torch, autograd_viz as av
@@ -122,12 +129,33 @@ def traced(
 ) -> Trace:
     """Run the engine over a graph that was captured before."""
     with torch.inference_mode(False):
-        found = recorded_pass(walk, outputs, starts, frame, memory)
+        try:
+            found = recorded_pass(walk, outputs, starts, frame, memory)
+        except RuntimeError as error:
+            explained = _explained(error, outputs, frame)
+            if explained is None:
+                raise
+            raise explained from (error.__cause__ or error)
         steps = Steps(graph, walk, starts, found.events)
         with torch.no_grad():
             computed = computed_by(walk, saved, steps, found.hooked)
             local = local_derivatives(graph, walk, saved, steps, computed)
     return Trace(graph, steps, found.leaf_grads, tuple(starts), local, found.notes, computed)
+
+
+def _explained(
+    error: RuntimeError, outputs: Sequence[Tensor], frame: FrameType | None
+) -> AutogradVizError | None:
+    """PyTorch's error as ours, which says what `av.why` would; None if it is another one."""
+    from autograd_viz.diagnosis.failed_pass import failed_pass
+
+    reason = failed_pass(outputs, frame, error)
+    if reason is None:
+        return None
+    kind = GraphFreedError if reason.cause == "graph_freed" else SavedValueChangedError
+    explained = kind(reason.text)
+    explained.reason = reason
+    return explained
 
 
 def starting_grads(outputs: Sequence[Tensor], grad: object) -> list[Tensor]:

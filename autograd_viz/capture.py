@@ -135,8 +135,20 @@ def checked_outputs(output: object, call: str) -> list[Tensor]:
                 f"that the computation returns: av.{call}([y1, y2])"
             )
         if not tensor.requires_grad:
-            raise NoGraphError(f"{which} has no autograd graph: {_why_no_graph(tensor)}")
+            raise _no_graph(which, tensor)
     return outputs
+
+
+def _no_graph(which: str, tensor: Tensor) -> NoGraphError:
+    """The error, which says what `av.why` would if it was recorded how the tensor was computed."""
+    from autograd_viz.diagnosis.exceptions import without_gradient
+
+    reason = without_gradient(tensor)
+    if reason is None:
+        return NoGraphError(f"{which} has no autograd graph: {_why_no_graph(tensor)}")
+    error = NoGraphError(f"{which} has no autograd graph: {reason.text}")
+    error.reason = reason
+    return error
 
 
 def _article(name: str) -> str:

@@ -7,6 +7,8 @@
     ├── NoGraphError (ValueError)        the tensor has no autograd graph
     ├── GradError (ValueError)           the gradient to start from is missing or does not fit
     ├── GraphFreedError (RuntimeError)   the backward pass needs values that were freed
+    ├── SavedValueChangedError (RuntimeError)  it needs values that were changed in place since
+    ├── NothingToExplainError (ValueError)  there was no error that av.why() could explain
     ├── LayoutError (RuntimeError)       a picture could not be laid out
     │   ├── EngineNotFoundError          neither Graphviz engine runs here
     │   └── LayoutTooLargeError          the layout would take too long
@@ -17,9 +19,13 @@
 Every message says what was given, what was wanted, and the line to type.
 """
 
+from typing import Any
+
 
 class AutogradVizError(Exception):
     """The base of all errors of this package."""
+
+    reason: Any = None  # what av.why() says about it, where it says something
 
 
 class NotATensorError(AutogradVizError, TypeError):
@@ -36,6 +42,14 @@ class GradError(AutogradVizError, ValueError):
 
 class GraphFreedError(AutogradVizError, RuntimeError):
     """The backward pass needs values that an earlier backward pass has freed."""
+
+
+class SavedValueChangedError(AutogradVizError, RuntimeError):
+    """The backward pass needs values that were changed in place after they were saved."""
+
+
+class NothingToExplainError(AutogradVizError, ValueError):
+    """There was no error, or none of autograd's, that could be explained."""
 
 
 class LayoutError(AutogradVizError, RuntimeError):

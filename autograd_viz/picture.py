@@ -12,11 +12,11 @@ from autograd_viz.typeset import Line, latex, plain
 Theme = Literal["auto", "light", "dark"]
 Engine = Literal["auto", "wasm", "dot"]
 # "lit" and "dim": what is pointed at, and the rest; "cut": a gradient stops here; "stack": the
-# first of several that are equal.
+# first of several that are equal; "struck": its first line no longer holds.
 # Of gradients: "absent" ones are None, "zero" ones have no other number.
 Mark = Literal[
     "leaf", "constant", "unused", "empty", "alarm", "hidden", "lit", "dim", "cut", "stack",
-    "absent", "zero", "inf", "nan",
+    "absent", "zero", "inf", "nan", "struck",
 ]  # fmt: skip
 MOST_FRAMES = 120  # of one drawing at once: each is a picture, and 120 take some 15 s and 15 MB
 THEMES: tuple[Theme, ...] = ("auto", "light", "dark")

@@ -35,7 +35,7 @@ def saved_by(function: Node) -> Saved:
     was freed by a backward pass or changed in place since is left out.
     """
     saved: dict[str, Any] = {}
-    for name, attribute, raw_attribute in _saved_attributes(type(function)):
+    for name, attribute, raw_attribute in saved_attributes(type(function)):
         try:
             raw = getattr(function, raw_attribute, None)
             if has_hooks(raw):
@@ -58,7 +58,7 @@ def has_hooks(raw: Any) -> bool:
 _attributes: WeakKeyDictionary[type[Node], tuple[tuple[str, str, str], ...]] = WeakKeyDictionary()
 
 
-def _saved_attributes(kind: type[Node]) -> tuple[tuple[str, str, str], ...]:
+def saved_attributes(kind: type[Node]) -> tuple[tuple[str, str, str], ...]:
     """(name, where its value is, where the saved tensor itself is) of all that is saved."""
     if (known := _attributes.get(kind)) is not None:  # most operations save nothing
         return known
@@ -71,7 +71,7 @@ def _has_options(kind: type[Node]) -> bool:
     """Whether operations of the kind save something that is no tensor."""
     return any(
         "_sym_" not in name and not hasattr(kind, raw_attribute)
-        for name, _, raw_attribute in _saved_attributes(kind)
+        for name, _, raw_attribute in saved_attributes(kind)
     )
 
 
@@ -154,7 +154,7 @@ def changed_since(walk: Walk, suspects: Iterable[Slot]) -> frozenset[Slot]:
     changed: set[Slot] = set()
     same: set[Slot] = set()
     for position, function in enumerate(walk.functions):
-        for name, attribute, raw_attribute in _saved_attributes(type(function)):
+        for name, attribute, raw_attribute in saved_attributes(type(function)):
             if has_hooks(getattr(function, raw_attribute, None)):
                 continue
             try:

@@ -429,7 +429,8 @@ def _box(box: Box, x: float, y: float, wide: float, high: float) -> Iterator[str
     data = _data(box.data)
     faded = " av-dim" if "dim" in box.marks else ""  # with its text
     yield f'<g class="av-box{faded}"{data}>'
-    names = [f"av-{box.shape}", *(f"av-{mark}" for mark in box.marks if mark != "dim")]
+    own = (mark for mark in box.marks if mark not in ("dim", "struck"))
+    names = [f"av-{box.shape}", *(f"av-{mark}" for mark in own)]
     if box.shape == "oval":
         yield (
             f'<ellipse class="{" ".join(names)}" cx="{_n(x)}" cy="{_n(y)}" '
@@ -461,7 +462,10 @@ def _box(box: Box, x: float, y: float, wide: float, high: float) -> Iterator[str
         if box.strength is not None:
             yield _strong(box.strength, x - wide / 2, y - high / 2, wide, high)
     if box.lower is None:
-        yield from _lines(box.upper, x, y - _block(box.upper).ascent / 2, box.fills)
+        lines = [*_lines(box.upper, x, y - _block(box.upper).ascent / 2, box.fills)]
+        if "struck" in box.marks:  # on the text itself, whose colour the stroke then has
+            lines[0] = lines[0].replace("<text", '<text text-decoration="line-through"', 1)
+        yield from lines
     else:
         inset = 4 if "leaf" in box.marks else 0
         if box.shape == "group":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @overload
-def why(tensor: Tensor, output: Tensor | None = None) -> Reason: ...
+def why(tensor: Tensor | None = None, output: Tensor | None = None) -> Reason: ...
 
 
 @overload
@@ -28,7 +28,7 @@ def why(
 
 
 def why(
-    tensor: Tensor | Module,
+    tensor: Tensor | Module | None = None,
     output: Tensor | None = None,
     *,
     optimizer: Optimizer | None = None,
@@ -38,6 +38,9 @@ def why(
     It looks at what autograd knows and runs one backward pass from the output; nothing of yours is
     changed. What was run inside `with av.record():` it knows too: where a way was cut off, which
     backward() wrote a gradient, what cleared it. What it does not know it says it does not know.
+
+    Without arguments it explains the last error of autograd: the one that is handled, in an
+    `except` block, or else the one that ended the last cell or program.
 
     Args:
         tensor: the tensor whose `.grad` you wonder about; any shape, dtype and device. Or a model:
@@ -57,6 +60,7 @@ def why(
 
     Raises:
         NotATensorError: one of the two is not a tensor.
+        NothingToExplainError: without arguments, where there was no error of autograd.
 
     >>> import torch, autograd_viz as av
     >>> t = torch.ones(2, 2, requires_grad=True)
@@ -74,6 +78,12 @@ def why(
     >>> print(av.why(t, u))
     t.grad is None because u does not lead to it: the way from u to t is cut off by .detach() in
     ...Leave .detach() out, and compute u again...
+    >>> try:
+    ...     z.backward()
+    ... except RuntimeError:
+    ...     print(av.why())
+    z.backward() failed because z has 4 elements (its shape is [2, 2]), and a pass begins from one
+    number. ... For the gradient of their sum, write instead: z.sum().backward()
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
     >>> _ = model[0].requires_grad_(False)
     >>> loss = model(torch.ones(4, 2)).sum()
@@ -91,8 +101,10 @@ def why(
         return _of_model(tensor, output, optimizer, sys._getframe(1))
     if optimizer is not None:
         raise TypeError("optimizer= is for a whole model: av.why(model, loss, optimizer=optimizer)")
-    from autograd_viz.diagnosis import causes, facts
+    from autograd_viz.diagnosis import causes, exceptions, facts
 
+    if tensor is None and output is None:
+        return exceptions.last_explained()
     given, result = facts.checked(tensor, output)
     found = facts.Facts(given, result, sys._getframe(1))
     with torch.inference_mode(False):

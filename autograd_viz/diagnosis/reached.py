@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from autograd_viz import text
 from autograd_viz.diagnosis import gradient_stops
 from autograd_viz.diagnosis.cases import Case
+from autograd_viz.diagnosis.failed_pass import failed_pass
 from autograd_viz.diagnosis.gradient_history import after_freeing, compared, not_run, passes_in
 from autograd_viz.diagnosis.gradient_stops import largest
 from autograd_viz.diagnosis.observed import Observed
@@ -24,6 +25,8 @@ ROUNDED = 1e-5  # of what the pass began with; a gradient so small may be the ro
 def reached(case: Case) -> Reason:
     """The answer for a tensor that the output's graph leads to, and that keeps its gradient."""
     attempt = case.facts.attempt
+    if isinstance(attempt, Exception) and (fails := _spoiled(case, attempt)) is not None:
+        return fails
     if case.facts.is_freed:
         return _with_output(case, after_freeing(case))
     if isinstance(attempt, Exception):
@@ -51,6 +54,16 @@ def reached(case: Case) -> Reason:
     if not largest(once) and not largest(grad):
         return _with_output(case, _zero(case, trace))
     return _with_output(case, _small(case, trace, once, grad) or compared(case, trace, once, grad))
+
+
+def _spoiled(case: Case, error: Exception) -> Reason | None:
+    """The answer where what a pass needs was changed in place, or only a part of it freed."""
+    facts = case.facts
+    if facts.output is None:
+        return None
+    failed = failed_pass(facts.output, facts.frame, error, facts.tensor, facts.labels)
+    is_whole = failed is not None and failed.cause == "graph_freed" and failed.met == 0
+    return None if is_whole else failed
 
 
 def _with_output(case: Case, reason: Reason) -> Reason:

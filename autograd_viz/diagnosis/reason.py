@@ -35,6 +35,16 @@ Cause = Literal[
     "nan",
     "none_returned",
     "well",
+    # Of errors that PyTorch raised.
+    "changed_in_place",
+    "not_scalar",
+    "wrong_start",
+    "leaf_changed",
+    "view_changed",
+    "to_numpy",
+    "deep_copied",
+    "inference",
+    "custom_function",
 ]
 
 

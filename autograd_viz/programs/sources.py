@@ -230,7 +230,9 @@ def _is_part_of(tree: ast.Module, code: CodeType) -> bool:
 
     The two differ: beside `import torch` Python 3.11 compiles `torch.log2(b)` in another way.
     """
-    flags = code.co_flags & _future()
+    flags = code.co_flags & _future() | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as in a cell
+    if is_module(code):
+        code = code.replace(co_name="<module>", co_qualname="<module>")
     alone = (ast.Module([statement], []) for statement in tree.body)
     parts = ((part, "exec") for part in (tree, *alone))
     shown = ((ast.Interactive([part]), "single") for part in tree.body)  # a cell's last line

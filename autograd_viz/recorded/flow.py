@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,11 +85,20 @@ class History:
 
     def node_maker(self, age: int, thread: int | None = None) -> Event | None:
         """The call that made the node of an age, PyTorch's sequence number."""
-        event: Event
-        for event in reversed(self.events):
-            if event.first <= age < event.end and thread in (None, event.thread):
+        firsts, events = self._by_age
+        for number in range(bisect_right(firsts, age) - 1, -1, -1):
+            event = events[number]
+            if age < event.end and thread in (None, event.thread):
                 return event
+            if thread is None or event.thread == thread:  # calls of a thread follow each other
+                return None
         return None
+
+    @cached_property
+    def _by_age(self) -> tuple[list[int], list[Event]]:
+        """The calls that made nodes, in the order of their ages."""
+        events = sorted((each for each in self.events if each.first < each.end), key=_first)
+        return [event.first for event in events], events
 
     def root(self, serial: int) -> int:
         """The tensor whose changes are counted together with this one's."""
@@ -391,6 +401,10 @@ class _Flow:
                 if event.grad_on:
                     break
         return found
+
+
+def _first(event: Event) -> int:
+    return event.first
 
 
 def ages(function: torch.autograd.graph.Node) -> int:

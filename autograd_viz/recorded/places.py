@@ -222,3 +222,44 @@ def _roots(node: ast.expr) -> Iterator[str]:
         inner.append(inner[-1].value)
     if isinstance(inner[-1], ast.Name):
         yield inner[-1].id
+
+
+def only_change(frame: FrameType, spot: Spot, name: str) -> tuple[Place, SourceStatement] | None:
+    """The one statement before an instruction that can have changed a name's object in place.
+
+    Only if it has surely run, and the name has held the same object since. It is for a change that
+    is known to have happened once.
+    """
+    source = source_of(spot.code)
+    now = source.statement_at(spot.offset) if source else None
+    if source is None or now is None:
+        return None
+    before = [each for each in source.every if each.line < now.line]
+    changes = [each for each in before if name in _changed(each.node)]
+    body = getattr(source.node, "body", [])
+    if len(changes) != 1 or not isinstance(body, list) or changes[0].node not in body:
+        return None
+    (change,) = changes
+    if not _changes_itself(change.node, name):
+        return None
+    if any(each.line > change.line and name in _targets(each.node) for each in before):
+        return None
+    return _told(frame, change), change
+
+
+def _changes_itself(node: ast.AST, name: str) -> bool:
+    """Whether a statement changes a name's own numbers: `h[0] = 1`, and not `h.grad.zero_()`."""
+    match node:
+        case ast.AugAssign(target=target):
+            return _element_of(target) == name
+        case ast.Assign(targets=[ast.Subscript() as target]):
+            return _element_of(target) == name
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=held, attr=method))):
+            return _element_of(held) == name and method not in ("detach_", "share_memory_")
+    return False
+
+
+def _element_of(node: ast.expr) -> str | None:
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None

@@ -25,7 +25,14 @@ from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
-from torch.overrides import TorchFunctionMode
+from torch.overrides import (
+    TorchFunctionMode,
+    _pop_mode,
+    _push_mode,
+)
+from torch.overrides import (
+    _get_current_function_mode_stack as _modes,
+)
 
 from autograd_viz.interrupts import Held, interrupts_held
 from autograd_viz.recorded.events import (
@@ -84,6 +91,24 @@ class Recorder(TorchFunctionMode):
         self.thread = threading.get_ident()
         self.stepping: dict[int, tuple[Seen, ...]] = {}  # optimizers that make a step now
 
+    def __enter__(self) -> Recorder:
+        """Switch this mode on; for a cell below all others, which the cell may switch off."""
+        above = [_pop_mode() for _ in _modes()] if self.cell is not None else []
+        _push_mode(self)
+        for mode in reversed(above):
+            _push_mode(mode)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Switch this mode off, and no other: the reader's code may have left one on."""
+        if self not in _modes():
+            return
+        above = []
+        while (mode := _pop_mode()) is not self:
+            above.append(mode)
+        for mode in reversed(above):
+            _push_mode(mode)
+
     def steps(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """Look at an optimizer's parameters before a step."""
         if threading.get_ident() == self.thread:
@@ -108,6 +133,7 @@ class Recorder(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
+        __tracebackhide__ = True  # the reader's traceback is as it would be without this mode
         kwargs = kwargs or {}
         kind = _KINDS.get(func)
         if kind == "ask" or torch.compiler.is_compiling():
@@ -180,6 +206,7 @@ class Recorder(TorchFunctionMode):
         through: tuple[str, ...],
     ) -> Any:
         """Run a backward pass, and note which leaves it reached."""
+        __tracebackhide__ = True
         log = self.log
         begun = _argument(args, kwargs, 0, "outputs" if func is torch.autograd.grad else "tensors")
         outputs = add_tensors((begun,), [])
@@ -296,9 +323,12 @@ def recording(
         log: what it is written to.
         cell: the number of the notebook's cell that runs.
     """
-    recorder = Recorder(log, cell)
+    is_on = any(isinstance(one, Recorder) and one.log is log for one in _modes())
     with interrupts_held() as held, ExitStack() as undone:
-        modules = _Modules(log, held)
+        recorder = Recorder(
+            Log() if is_on else log, cell
+        )  # what is recorded already is not told twice
+        modules = _Modules(recorder.log, held)
         if done is not None:
             undone.callback(done, modules.ended)
         hooks: tuple[tuple[Any, Any], ...] = (
@@ -309,7 +339,8 @@ def recording(
         )
         for register, hears in hooks:
             undone.callback(register(hears).remove)
-        undone.enter_context(recorder)
+        if not is_on:
+            undone.enter_context(recorder)
         try:
             held.open = True  # what follows is the user's own
             held.strike()
