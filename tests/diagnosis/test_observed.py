@@ -249,10 +249,10 @@ def test_a_nan_behind_a_branch_that_was_not_taken():
     assert av.why(x, passed(loss)).text == (
         "x.grad holds NaN because SqrtBackward0 (in `y = where(?, sqrt(x), ?)`) makes NaN of a "
         "finite gradient: x[0] is -1 here, of which sqrt makes NaN; the slope of sqrt there is "
-        "NaN, what arrives is 0, and 0 * NaN is NaN. The 0 is there because the gradient becomes 0 at "
-        "WhereBackward0 (in `y = where(?, sqrt(x), ?)`): where does not use element [0] of what "
-        "sqrt gives, which is NaN: its condition is False there. Guard the input of sqrt, not its "
-        "result: give it a harmless number where the result is not used, as torch.where(mask, x, "
+        "NaN, what arrives is 0, and 0 * NaN is NaN. The 0 is there because the gradient becomes "
+        "0 at WhereBackward0 (in `y = where(?, sqrt(x), ?)`): where does not use element [0] of "
+        "what sqrt gives, which is NaN: its condition is False there. Guard the input of sqrt, not "
+        "its result: give it a harmless number where the result is not used, as torch.where(mask, x, "
         "1) does. Tried, with 1 in the place of x[0]: x.grad is [0, 0.25] instead of [NaN, 0.25]."
     )
 
