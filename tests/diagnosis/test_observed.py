@@ -252,8 +252,9 @@ def test_a_nan_behind_a_branch_that_was_not_taken():
         "NaN, what arrives is 0, and 0 * NaN is NaN. The 0 is there because the gradient becomes "
         "0 at WhereBackward0 (in `y = where(?, sqrt(x), ?)`): where does not use element [0] of "
         "what sqrt gives, which is NaN: its condition is False there. Guard the input of sqrt, not "
-        "its result: give it a harmless number where the result is not used, as torch.where(mask, x, "
-        "1) does. Tried, with 1 in the place of x[0]: x.grad is [0, 0.25] instead of [NaN, 0.25]."
+        "its result: give it a harmless number where the result is not used, as torch.where(mask, "
+        "x, 1) does. Tried, with 1 in the place of x[0]: x.grad is [0, 0.25] instead of [NaN, "
+        "0.25]."
     )
 
 
