@@ -58,7 +58,6 @@ RIGHT = [
     ("11e", {"clip": lambda g: torch.clamp(g, min=-1, max=1), "db": "2 + 1/(4 ln(2))"}),
 ]
 WRONG = [
-    ("11f", {"function": softsign(lambda x: 1 + x.abs(), lambda d, grad: 1 / d**2)}),
     ("11f", {"function": softsign(lambda x: 1 + x.abs(), lambda d, grad: grad / d**2)}),
     ("11f", {"function": softsign(lambda x: x, lambda x, grad: grad / (1 + x.abs()))}),
     ("11a", {"shape_v": (5, 2), "shape_b": (5, 2), "db_0": 1}),
@@ -102,3 +101,10 @@ def test_wrong(exercise, answers):
 def test_a_wrong_rule_is_told(rule, remark):
     verdict = str(av.check("11c", function=square_times(rule)))
     assert remark.replace("yours", "your gradient for x is 3, autograd's is 6") in verdict
+
+
+def test_a_function_with_both_faults_is_the_one_that_was_given():
+    given = softsign(lambda x: 1 + x.abs(), lambda d, grad: 1 / d**2)
+    assert av.check("11f", function=given).state == "unfinished"
+    mended = av.check("11f", function=softsign(lambda x: 1 + x.abs(), lambda d, grad: grad / d**2))
+    assert "second derivative" in str(mended)
