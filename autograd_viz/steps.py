@@ -140,7 +140,7 @@ def local_derivatives(
         (arrived,) = step.grad_outputs
         if arrived is None or arrived.numel() != 1 or arrived.is_complex():
             continue
-        if not has_numbers(arrived):
+        if not has_numbers(arrived) or arrived.layout is not torch.strided:
             continue
         if is_custom(function) or _is_hooked(function, step.node, saved):
             derivatives = _quotients(arrived, computed.get(step.node, step.grad_inputs))
@@ -151,7 +151,7 @@ def local_derivatives(
         for edge in edges:
             value = derivatives[edge.input_index]
             if value is not None and value.numel() == 1 and not value.is_complex():
-                local[edge] = value.item()
+                local[edge] = value.to_dense().item()
     return local
 
 

@@ -886,6 +886,13 @@ def test_sparse_gradients():
     assert equal(trace.steps[-1].contributions[0], wanted)
 
 
+def test_a_sparse_gradient_of_one_number_has_no_local_derivative():
+    x = torch.ones(1).to_sparse().requires_grad_()
+    trace = av.trace(x * 2, torch.ones(1).to_sparse())
+    assert equal(trace.leaf_grads[0][1].to_dense(), torch.tensor([2.0]))
+    assert trace.local == {}
+
+
 def test_a_leaf_whose_requires_grad_was_switched_off_since():
     a, b = leaf(), leaf(3.0)
     y = a * b
