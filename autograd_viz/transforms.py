@@ -148,7 +148,7 @@ def unknown_values(graph: Graph) -> tuple[str, ...]:
     outputs = (graph.nodes[slot.node].outputs[slot.output_nr] for slot in sorted(graph.changed))
     names = dict.fromkeys(clean(output.label or "a leaf") for output in outputs)
     what = joined(list(names))
-    said = f"Not known, since changed in place after it took part: {what}."
+    said = f"Not known, since it may have been changed in place after it took part: {what}."
     return (said, *graph.doubts) if names else graph.doubts
 
 

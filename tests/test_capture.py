@@ -606,7 +606,7 @@ def test_a_value_that_changed_after_it_took_part_is_not_shown():
     labels = {graph.nodes[slot.node].label for slot in graph.changed}
     assert labels == {"w", "b"}
     assert not {2.5, 0.5} & {value.item() for value in graph.values.values()}
-    said = "Not known, since changed in place after it took part: w, b."
+    said = "Not known, since it may have been changed in place after it took part: w, b."
     assert said in graph.picture().words
     assert said in graph.variables().picture().words
 
@@ -628,6 +628,6 @@ def test_a_term_that_no_longer_gives_its_sum_is_not_known(way):
         {5, -2} if way == "counted" else set()
     )
     unknown = "w" if way == "counted" else "e, w, c"
-    said = f"Not known, since changed in place after it took part: {unknown}."
+    said = f"Not known, since it may have been changed in place after it took part: {unknown}."
     assert said in graph.picture().words
     assert said in av.trace(e).variables().picture().words

@@ -24,6 +24,7 @@ from ipywidgets import Widget
 from matplotlib import pyplot
 
 import autograd_viz as av
+from autograd_viz.recorded.events import LOG
 
 MODEL = torch.nn.Sequential(*(torch.nn.Linear(3, 3) for _ in range(12)))
 
@@ -204,9 +205,11 @@ def grown(work: Callable[[], object], times: int) -> dict[str, int]:
     """Of which types there are more objects after many times, by at least one for two of these."""
     for _ in range(2):  # what is loaded and kept once
         work()
+    LOG.clear()  # which holds the last calls that were recorded, whatever their number
     before = census()
     for _ in range(times):
         work()
+    LOG.clear()
     return {
         kind: count for kind, count in (census() - before).items() if count >= max(times // 2, 2)
     }

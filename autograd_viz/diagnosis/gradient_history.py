@@ -60,8 +60,6 @@ def not_run(case: Case, trace: Trace, once: Tensor) -> Reason:
     start = "backward()" if trace.starts[0].numel() == 1 else "sum().backward()"
     line = f"{result}.{start}" if result.isidentifier() else f"loss.{start}"
     known = f"{name} is in {result}'s graph, and one pass gives {', '.join(text.summary(once))}."
-    if text.trouble(once):
-        known += " This is not a number to work with; ask again afterwards to see what made it."
     begin = f"{case.grad_name} is None because"
     if not case.tensor.is_leaf:
         return case.reason(
@@ -287,7 +285,12 @@ def after_freeing(case: Case) -> Reason:
                 "optimizer.zero_grad())",
                 clear,
             )
-        if not rest and _is_of(case, known.passes[0]) and not trouble:
+        if trouble or not largest(grad):
+            made = (
+                f"Which step made it {trouble or 0} a pass shows: compute {result} again, and ask"
+            )
+            return case.reason("graph_freed", f"{said}. {made} before its backward().")
+        if not rest and _is_of(case, known.passes[0]):
             return case.reason("well", f"All is well: {said}.")
         return case.reason("graph_freed", f"{said}.")
     again = f"{result}.backward(retain_graph=True)"

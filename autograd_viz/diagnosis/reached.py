@@ -46,8 +46,9 @@ def reached(case: Case) -> Reason:
         return _none_returned(case, trace)
     case.evidence.append(f"one pass from {case.result} gives {', '.join(text.summary(once))}")
     if grad is None:
-        reason = not_run(case, trace, once)
-        return reason if text.trouble(once) else _with_output(case, reason)
+        if text.trouble(once):
+            return _trouble(case, trace, once, None)
+        return _with_output(case, not_run(case, trace, once))
     case.evidence.append(f"{case.grad_name} is {', '.join(text.summary(grad))}")
     if text.trouble(once) or text.trouble(grad):
         return _trouble(case, trace, once, grad)
@@ -169,10 +170,12 @@ def _zero(case: Case, trace: Trace) -> Reason:
     )
 
 
-def _trouble(case: Case, trace: Trace, once: Tensor, grad: Tensor) -> Reason:
-    kind = text.trouble(grad) or text.trouble(once)
+def _trouble(case: Case, trace: Trace, once: Tensor, grad: Tensor | None) -> Reason:
+    kind = text.trouble(once) if grad is None else text.trouble(grad) or text.trouble(once)
     begin = f"{case.grad_name} holds {kind}"
-    if text.trouble(grad) and not text.trouble(once):
+    if grad is None:
+        begin = f"{case.grad_name} is None, and one pass from {case.result} gives it {kind}"
+    elif text.trouble(grad) and not text.trouble(once):
         return case.reason(
             "nan",
             f"{begin}, but one pass from {case.result} gives "

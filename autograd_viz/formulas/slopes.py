@@ -12,6 +12,7 @@ from autograd_viz.formulas import hooks
 from autograd_viz.formulas.recipes import Read, Recipe, elements, is_to_constant, read
 from autograd_viz.model import Link, Slot, Variables
 from autograd_viz.picture import Formula
+from autograd_viz.text import has_numbers
 from autograd_viz.typeset import Line, Run, derivative, math, plain
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ def _holds(known: Derivative, found: Read, variables: Variables, link: Link) -> 
     arrived = None if trace is None or source is None else trace.arrived(Slot(source, 0))
     sent = hooks.computed(variables, link)
     if value is None or arrived is None or sent is None or arrived.is_complex():
+        return False
+    if not (has_numbers(arrived) and has_numbers(sent)):
         return False
     return rounding.close(float(sent), value * float(arrived), dtype)
 

@@ -43,11 +43,11 @@ class Options(NamedTuple):
 
     def above(self, left: Any, right: Any) -> bool:
         """Whether one lies above the other, at the current point."""
-        return self.sign(sympy.sympify(left), sympy.sympify(right)) > 0
+        return self.sign(_expression(left), _expression(right)) > 0
 
     def below(self, left: Any, right: Any) -> bool:
         """Whether one lies below the other, at the current point."""
-        return self.sign(sympy.sympify(left), sympy.sympify(right)) < 0
+        return self.sign(_expression(left), _expression(right)) < 0
 
 
 class log2(sympy.Function):  # type: ignore[misc]  # noqa: N801 - prints as the function is called in PyTorch
@@ -103,6 +103,10 @@ def number(value: float) -> Expr:
     if struct.unpack("f", struct.pack("f", value))[0] == value:
         return sympy.Float(f"{value:.7g}")  # 0.1 in float32, which has more digits as a double
     return sympy.Float(value)
+
+
+def _expression(value: Any) -> Expr:
+    return value if isinstance(value, sympy.Basic) else number(value)
 
 
 def clamp(o: Options, x: Expr, low: Any, high: Any, open: bool = False) -> Expr:

@@ -131,15 +131,27 @@ class Log:
         ref = self._known.get(key)
         if ref is not None and ref() is tensor:
             return ref.serial
-        while self._dead:
-            gone = self._dead.pop()
-            if self._known.get(gone.key) is gone:
-                del self._known[gone.key]
+        self._sweep()
         self._serials += 1
+        if not self._serials % 4_096:
+            self._shorten()
         ref = _Ref(tensor, self._dead.append)
         ref.key, ref.serial = key, self._serials
         self._known[key] = ref
         return self._serials
+
+    def _sweep(self) -> None:
+        """Forget the tensors that died."""
+        while self._dead:
+            gone = self._dead.pop()
+            if self._known.get(gone.key) is gone:
+                del self._known[gone.key]
+
+    def _shorten(self) -> None:
+        """Forget the oldest of what is noted of tensors besides the calls."""
+        for noted in (self.bases, self.shares, self.owners, self.memory):
+            for key in [*noted][: max(0, len(noted) - MOST_EVENTS)]:
+                del noted[key]  # type: ignore[attr-defined]
 
     def find(self, tensor: Tensor) -> int | None:
         """The number of a tensor that was seen; else None."""
@@ -173,6 +185,7 @@ class Log:
 
     def clear(self) -> None:
         """Forget everything."""
+        self._sweep()
         self.events.clear()
         self.modules.clear()
         self.bases.clear()

@@ -13,6 +13,7 @@ from torch.nn.modules import module as hooks_of_modules
 from torch.optim.optimizer import Optimizer
 from torch.overrides import _get_current_function_mode_stack
 
+from autograd_viz.recorded import events
 from autograd_viz.recorded.events import Log, Pass
 from autograd_viz.recorded.recorder import recording
 
@@ -192,3 +193,16 @@ def test_a_compiled_function_is_not_looked_into(log):
     with recording(log=log):
         y = torch.compile(lambda t: t * 2 + 1, backend="eager")(x)
     assert torch.equal(y, torch.full((2,), 3.0))
+
+
+def test_what_is_noted_of_tensors_is_bounded(monkeypatch):
+    monkeypatch.setattr(events, "MOST_EVENTS", 10)
+    log = Log()
+    held = torch.zeros(3)
+    with recording(log=log):
+        for _ in range(2_100):
+            held[1:].detach()
+    assert len(log.events) == 10
+    assert log.forgotten
+    noted = len(log.bases), len(log.shares), len(log.owners), len(log.memory)
+    assert max(noted) < 4_200
