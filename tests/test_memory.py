@@ -205,10 +205,12 @@ def grown(work: Callable[[], object], times: int) -> dict[str, int]:
     """Of which types there are more objects after many times, by at least one for two of these."""
     for _ in range(2):  # what is loaded and kept once
         work()
+    gc.collect()
     LOG.clear()  # which holds the last calls that were recorded, whatever their number
     before = census()
     for _ in range(times):
         work()
+    gc.collect()
     LOG.clear()
     return {
         kind: count for kind, count in (census() - before).items() if count >= max(times // 2, 2)

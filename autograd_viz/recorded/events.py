@@ -151,7 +151,7 @@ class Log:
         """Forget the oldest of what is noted of tensors besides the calls."""
         for noted in (self.bases, self.shares, self.owners, self.memory):
             for key in [*noted][: max(0, len(noted) - MOST_EVENTS)]:
-                del noted[key]  # type: ignore[attr-defined]
+                del noted[key]
 
     def find(self, tensor: Tensor) -> int | None:
         """The number of a tensor that was seen; else None."""
