@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 from nbformat import NotebookNode
+from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell
 
 from tests.notebooks.outputs import differences
@@ -13,7 +14,16 @@ from tests.notebooks.refresh import normalise_output
 def pytest_configure(config: pytest.Config) -> None:
     patch = pytest.MonkeyPatch()
     patch.setattr(IPyNbCell, "compare_outputs", compare_outputs)
+    patch.setattr(RunningKernel, "execute_cell_input", execute_cell_input)
     config.add_cleanup(patch.undo)
+
+
+def execute_cell_input(
+    kernel: RunningKernel, cell_input: str, allow_stdin: bool | None = None
+) -> str:
+    """As a reader's kernel does it, with a history: an explanation says which cell it is about."""
+    sent = kernel.kc.execute(cell_input, allow_stdin=allow_stdin, stop_on_error=False)
+    return str(sent)
 
 
 def compare_outputs(
