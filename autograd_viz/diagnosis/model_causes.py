@@ -174,7 +174,7 @@ class _Parameter:
         begin = f"no way in {result}'s graph leads to <it>"
         if facts.captured is None:
             begin = f"{result} has no graph"
-        uses = facts.uses(held)
+        uses = history.uses(held)
         needs = {seen.needs for event in uses for seen in event.inputs
                  if seen.serial == history.log.find(held)}  # fmt: skip
         if needs == {False}:

@@ -213,11 +213,6 @@ class ModelFacts:
         """Where all recorded ways from the output to a parameter end."""
         return self._before.cuts(parameter, self.output) if self.output is not None else []
 
-    def uses(self, parameter: Tensor) -> list[Event]:
-        """The calls that took a parameter."""
-        serial = self.history.log.find(parameter)
-        return [] if serial is None else _of(self._users[serial]).uses(parameter)
-
     def written_by(self, parameter: Tensor) -> Event | None:
         """What wrote or cleared the `.grad` of a parameter last."""
         serial = self.history.log.find(parameter)
@@ -253,16 +248,6 @@ class ModelFacts:
     @cached_property
     def _alive(self) -> Mapping[int, Tensor]:
         return self.history.log.alive()
-
-    @cached_property
-    def _users(self) -> Mapping[int, list[Event]]:
-        """The calls by what they took."""
-        own = {self.history.log.find(parameter) for parameter in self.parameters.values()}
-        found: dict[int, list[Event]] = defaultdict(list)
-        for event in self.history.events:
-            for serial in {seen.serial for seen in event.inputs} & own:
-                found[serial].append(event)
-        return found
 
     @cached_property
     def _writers(self) -> Mapping[int, Event]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
+from torch.nn import Parameter, init
 from torch.optim.optimizer import Optimizer
 
 from autograd_viz.recorded.events import LOG, Event, Log, Pass, Seen
@@ -34,6 +35,16 @@ How = Literal[
 # Functions by which numbers leave PyTorch.
 LEAVES = frozenset({"item", "numpy", "tolist", "__array__", "__float__", "__int__", "__complex__"})
 _COPIES = frozenset({"tensor", "as_tensor", "new_tensor", "asarray", "__init__"})
+# The functions of PyTorch that give a parameter its first numbers.
+_INITIALISES = frozenset(
+    name for name, held in vars(init).items() if getattr(held, "__module__", "") == init.__name__
+) | {"reset_parameters", "_reset_parameters"}
+# Calls that look at a tensor, or change what it is told, and compute nothing from it.
+_ASKS = frozenset(
+    {"is_contiguous", "is_shared", "stride", "data_ptr", "storage_offset", "untyped_storage"}
+    | {"element_size", "nelement", "__len__", "__repr__", "__format__", "__hash__"}
+    | {"requires_grad_", "retain_grad", "register_hook", "register_post_accumulate_grad_hook"}
+)
 
 
 @dataclass(frozen=True)
@@ -222,16 +233,41 @@ class History:
         return one is not None and two is not None and one > two
 
     def uses(self, tensor: Tensor) -> list[Event]:
-        """The calls that took a tensor."""
+        """The calls that computed something from a tensor; what gave it its numbers did not."""
         serial = self.log.find(tensor)
-        return [
-            event
-            for event in self.events
-            if event.function is not Optimizer.step
-            and not isinstance(event.what, Pass)
-            and not event.name.startswith(("set ", "get grad"))
-            and any(seen.serial == serial for seen in event.inputs)
-        ]
+        if serial is None:
+            return []
+        taken = self._takers.get(serial, [])
+        return [self.events[number] for number in taken if self._is_use(number, serial)]
+
+    @cached_property
+    def _takers(self) -> dict[int, list[int]]:
+        """A tensor -> the calls that took it, in their order."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for number, event in enumerate(self.events):
+            if event.function is Optimizer.step or isinstance(event.what, Pass):
+                continue
+            if event.name.startswith(("set ", "get grad")) or event.name in _ASKS:
+                continue
+            for serial in {seen.serial for seen in event.inputs}:
+                found[serial].append(number)
+        return found
+
+    def _is_use(self, number: int, serial: int) -> bool:
+        event = self.events[number]
+        if any(seen.serial == serial for seen in event.changed):
+            return False
+        if any(each.rpartition(".")[2] in _INITIALISES for each in event.through):
+            return False
+        return not self._is_written_through(number, serial)
+
+    def _is_written_through(self, number: int, serial: int) -> bool:
+        """Whether a call gave a tensor's memory alone, as .data does, to be written to."""
+        made = {seen.serial for seen in self.events[number].outputs} - {serial}
+        if not made or any(self.memory(each) != self.memory(serial) for each in made):
+            return False
+        later = [(each, one) for one in made for each in self._takers.get(one, ()) if each > number]
+        return bool(later) and not any(self._is_use(*each) for each in later)
 
     def place(self, event: Event, asking: FrameType | None = None) -> Place:
         """Where a call was made."""

@@ -173,6 +173,32 @@ def test_what_became_of_numbers_that_left_pytorch_is_not_known():
     )
 
 
+def test_the_first_numbers_of_a_module_made_in_the_recording_are_no_use_of_it():
+    class Spare(Net):
+        def __init__(self):
+            super().__init__()
+            self.spare, self.idle = nn.BatchNorm1d(2), nn.Parameter(torch.empty(2))
+            nn.init.orthogonal_(self.first.weight)
+            with torch.no_grad():
+                self.idle.fill_(1.0)
+
+    with av.record():
+        model = Spare()
+        loss = model(torch.ones(1, 2)).sum()
+    found = av.why(model, loss)
+    assert found["spare.bias"].text == (
+        "spare.bias is not used: the module was not called in what was recorded."
+    )
+    assert found["idle"].text == (
+        "idle is not used: the module was called, but no call that was recorded uses it."
+    )
+    assert av.why(model.spare.weight, loss).text == (
+        "model.spare.weight.grad is None because loss does not lead to it: no call that was "
+        "recorded on the way to loss takes model.spare.weight. Use model.spare.weight in the "
+        "computation of loss."
+    )
+
+
 def test_a_module_that_was_not_called_one_whose_result_is_not_used_and_an_unused_parameter():
     class Idle(Net):
         def __init__(self):
