@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from autograd_viz import text
-from autograd_viz.diagnosis import cut_sentences
+from autograd_viz.diagnosis import cut_sentences, cut_words
 from autograd_viz.diagnosis.gradient_stops import largest
 from autograd_viz.diagnosis.model_facts import ModelFacts, has_shape, size_of
 from autograd_viz.diagnosis.model_reason import ModelReason, Row, State
@@ -188,14 +188,22 @@ class _Parameter:
         if cuts := facts.cuts(held):
             where = facts.where(cuts[0].event)
             return self._row("cut", cut_sentences.said(facts, cuts), where=where)
-        if not facts.is_recorded:
-            return self._row("not reached", f"{begin}: cut off, or not used. {RECORD}")
-        if uses and (left := history.left(held)) is not None:
+        left = history.left(held) if uses and not history.log.forgotten else None
+        if left is not None:
+            more = "" if facts.is_recorded else f": {cut_words.NOT_SEEN}"
             return self._row(
                 "not reached",
                 f"numbers that follow from <it> leave PyTorch by {left.name.strip('_')}() in "
-                f"{facts.where(left)}. Whether {result} was computed from these is not known.",
+                f"{facts.where(left)}. Whether {result} was computed from these is not known{more}.",
             )
+        if not facts.is_recorded and uses and not history.log.forgotten:
+            return self._row(
+                "not reached",
+                f"{begin}. The recording saw <it> used in {facts.where(uses[-1])}, but not all "
+                f"that made {result}: {cut_words.NOT_SEEN}.",
+            )
+        if not facts.is_recorded:
+            return self._row("not reached", f"{begin}: cut off, or not used. {RECORD}")
         if uses:
             where = facts.where(uses[-1])
             return self._row(

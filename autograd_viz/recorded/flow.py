@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn import Parameter, init
+from torch.nn.parameter import is_lazy
 from torch.optim.optimizer import Optimizer
 
 from autograd_viz.recorded.events import LOG, Event, Log, Pass, Seen
@@ -35,6 +36,7 @@ How = Literal[
 # Functions by which numbers leave PyTorch.
 LEAVES = frozenset({"item", "numpy", "tolist", "__array__", "__float__", "__int__", "__complex__"})
 _COPIES = frozenset({"tensor", "as_tensor", "new_tensor", "asarray", "__init__"})
+_NEW = frozenset({"tensor", "new_tensor"})  # what these give is a leaf, whatever they are given
 # The functions of PyTorch that give a parameter its first numbers.
 _INITIALISES = frozenset(
     name for name, held in vars(init).items() if getattr(held, "__module__", "") == init.__name__
@@ -280,10 +282,10 @@ class History:
     def cuts(self, tensor: Tensor, output: Tensor) -> list[Cut]:
         """The calls at which all recorded ways from an output to a tensor end."""
         source, target = self.log.find(tensor), self.log.find(output)
-        if source is None or target is None:
+        if source is None:
             return []
         flow = _Flow(self, source)
-        return [*flow.cuts(target)]
+        return [*flow.new_leaf(output), *(flow.cuts(target) if target is not None else ())]
 
     def left(self, tensor: Tensor) -> Event | None:
         """The last call by which a number that follows from a tensor left PyTorch."""
@@ -335,11 +337,13 @@ class _Flow:
         if not taken:
             return
         leading = any(seen.serial in self.leads for seen in taken)
+        copies = event.name in _NEW
         for seen in event.outputs:
             self.follows.add(seen.serial)
             if seen in [*event.changed]:
                 self.memory.add(self.history.memory(seen.serial))
-            if (leading and (seen.needs or seen.serial in later)) or seen.serial in later:
+            needs = seen.needs and leading and not copies
+            if needs or seen.serial in later:
                 self.leads.add(seen.serial)
         if leading and not any(seen.serial in self.leads for seen in event.outputs):
             self.ends.append(number)
@@ -353,6 +357,7 @@ class _Flow:
         """The ends on the way to an output, the last first."""
         wanted = {target, self._memory(target)}
         ends = set(self.ends)
+        alive = self.history.log.alive()
         for number in range(len(self.history.events) - 1, -1, -1):
             event = self.history.events[number]
             made = {seen.serial for seen in event.outputs}
@@ -369,7 +374,8 @@ class _Flow:
             for seen in event.inputs:
                 if seen.serial not in self.leads:
                     wanted |= {seen.serial, self._memory(seen.serial)}
-            yield from self._new_leaves(event)
+            for seen in event.inputs:
+                yield from self.new_leaf(alive.get(seen.serial))
 
     def _memory(self, serial: int) -> int:
         """The tensor on whose memory it is, if no gradient comes back from that."""
@@ -383,22 +389,20 @@ class _Flow:
             if serial in self.leads and (number := makers.get(serial)) is not None:
                 yield Cut("data", self.history.events[number])
 
-    def _new_leaves(self, event: Event) -> Iterator[Cut]:
-        for serial in (seen.serial for seen in event.inputs):
-            number = self._origin_of_parameter(serial)
-            if number is not None:
-                yield Cut("new_leaf", self.history.events[number])
+    def new_leaf(self, tensor: Tensor | None) -> Iterator[Cut]:
+        """The call that made the memory of a leaf, if that call leads to the tensor.
 
-    def _origin_of_parameter(self, serial: int) -> int | None:
-        """The call that made the memory of a parameter, if that call leads to the tensor."""
+        Parameter() and Variable() make a leaf, which no call that is recorded made.
+        """
         history = self.history
-        tensor = history.log.alive().get(serial)
-        if not isinstance(tensor, Parameter) or serial in history._makers:
-            return None
+        if tensor is None or not (tensor.is_leaf and tensor.requires_grad) or is_lazy(tensor):
+            return
+        serial = history.log.find(tensor)
         made = history.log.made_at(tensor.data_ptr())
-        if made is None or made == serial or made not in self.leads:
-            return None
-        return history._makers.get(made)
+        if serial in history._makers or made in (None, serial) or made not in self.leads:
+            return
+        if (number := history._makers.get(made)) is not None:
+            yield Cut("new_leaf", history.events[number])
 
     def _cut(self, number: int, event: Event) -> Cut:
         name = event.name
@@ -410,10 +414,10 @@ class _Flow:
             return Cut("create_graph", event)
         if any(each.endswith(".sample") for each in event.through):
             return Cut("sample", event, self._switch(number))
-        if not event.grad_on:
-            return self._off(number, event)
         if name in _COPIES:
             return Cut("copied", event)
+        if not event.grad_on:
+            return self._off(number, event)
         return Cut("not_differentiable", event)
 
     def _off(self, number: int, event: Event) -> Cut:

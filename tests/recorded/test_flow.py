@@ -68,6 +68,20 @@ def copied(w):
     return torch.tensor([w[0], 2.0]) * 2
 
 
+def copied_whole(w):
+    return torch.tensor(w, requires_grad=True) * 2
+
+
+def copied_without_grad(w):
+    with torch.no_grad():
+        held = w.new_tensor(w)
+    return held.requires_grad_() * 2
+
+
+def as_variable(w):
+    return torch.autograd.Variable(w * 3, requires_grad=True) * 2
+
+
 def chosen(w):
     return (w * 3).argmax() * 2
 
@@ -97,6 +111,9 @@ def custom(w):
         (sampled, "sample", "normal"),
         (first_derivative, "create_graph", "grad"),
         (copied, "copied", "tensor"),
+        (copied_whole, "copied", "tensor"),
+        (copied_without_grad, "copied", "new_tensor"),
+        (as_variable, "new_leaf", "mul"),
         (chosen, "not_differentiable", "argmax"),
         (wrapped, "new_leaf", "mul"),
         (reentrant, "checkpoint", "mul"),
@@ -104,6 +121,7 @@ def custom(w):
     ],
 )
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.filterwarnings("ignore:To copy construct from a tensor")
 @pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
 def test_the_call_that_cuts_a_way_is_found(compute, how, function):
     log = Log()
@@ -113,6 +131,18 @@ def test_the_call_that_cuts_a_way_is_found(compute, how, function):
         output = result.sum()
     found = History(log).cuts(w, output)
     assert [(cut.how, cut.function) for cut in found] == [(how, function)]
+
+
+@pytest.mark.parametrize("data", [False, True])
+def test_an_output_that_is_itself_a_leaf_on_the_memory_of_a_result_is_cut(data):
+    log = Log()
+    w = torch.tensor([1.0, 2.0], requires_grad=True)
+    with recording(log=log):
+        result = w * 3
+        output = torch.autograd.Variable(result.data if data else result, requires_grad=True)
+    assert [(cut.how, cut.function) for cut in History(log).cuts(w, output)] == [
+        ("new_leaf", "mul")
+    ]
 
 
 def test_a_way_that_is_whole_has_no_cut():
