@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from autograd_viz.recorded.events import Event
     from autograd_viz.recorded.flow import Cut
 
-SUSPECTS = (
-    ".detach(), .data, .item(), NumPy, torch.no_grad(), sample() in place of rsample(), "
-    "autograd.grad() without create_graph=True, and nn.Parameter() or torch.tensor() of a result"
-)
+SUSPECTS = ".detach(), .data, .item(), NumPy, torch.no_grad() and the like"
 _MADE_BY = re.compile(  # calls to which requires_grad=True can be added
     r"(?P<head>\w+\s*=\s*torch\.(tensor|ones|zeros|rand|randn|full|eye|arange|linspace|empty)\(.*)\)"
 )

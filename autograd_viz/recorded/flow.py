@@ -161,6 +161,24 @@ class History:
                 found.append(event)
         return found
 
+    def steps(self, tensor: Tensor) -> list[Event]:
+        """The steps of the optimizers that have a tensor."""
+        serial = self.log.find(tensor)
+        return [
+            event
+            for event in self.events
+            if event.function is Optimizer.step
+            and any(seen.serial == serial for seen in event.inputs)
+        ]
+
+    def step_after(self, event: Event, tensor: Tensor) -> Event | None:
+        """The first step after a call of an optimizer that has a tensor."""
+        steps = self.steps(tensor)
+        if not steps:
+            return None
+        numbers = {id(each): number for number, each in enumerate(self.events)}
+        return next((each for each in steps if numbers[id(each)] > numbers[id(event)]), None)
+
     def required_late(self, tensor: Tensor, output: Tensor) -> Event | None:
         """What told a tensor to require grad after the output had been computed from it."""
         serial, made = self.log.find(tensor), self._maker(output)

@@ -575,8 +575,36 @@ def test_a_gradient_that_was_cleared():
     line = test_a_gradient_that_was_cleared.__code__.co_firstlineno + 6
     assert av.why(model, loss)["first.bias"].text == (
         f"first.bias waits for backward(): its .grad was cleared in line {line}: "
-        "`optimizer.zero_grad()`, and no pass has run since."
+        "`optimizer.zero_grad()`, and no pass has run since. Compute loss again, then call "
+        "backward()."
     )
+    assert av.why(model, loss).line is None
+
+
+def test_a_gradient_that_was_cleared_before_the_step_that_should_use_it():
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with av.record():
+        loss = model(torch.ones(1, 2)).sum()
+        loss.backward(retain_graph=True)
+        optimizer.zero_grad()
+        optimizer.step()
+    found = av.why(model, loss)
+    assert re.sub(r"line \d+: ", "", found["first.bias"].text) == (
+        "first.bias waits for backward(): its .grad was cleared in `optimizer.zero_grad()`, and no "
+        "pass has run since. The step in `optimizer.step()` had no gradient to use."
+    )
+    assert found.line == "loss.backward()"
+
+
+def test_no_backward_is_advised_where_it_fails():
+    model = Net(lambda h: h.exp())
+    with av.record():
+        loss = model(torch.ones(1, 2)).sum()
+    loss.register_hook(lambda grad: 1 / 0)
+    found = av.why(model, loss)
+    assert found["first.bias"].state == "waits"
+    assert found.line is None
 
 
 def test_before_backward():
