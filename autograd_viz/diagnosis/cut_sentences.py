@@ -20,13 +20,13 @@ _SAID: Mapping[str, str] = {  # "{where}": the statement, "{call}": what it call
     "sample": "sample() in {where} draws without a graph. rsample() draws with one.",
     "create_graph": "autograd.grad() in {where} returns a gradient without a graph. Write "
     "create_graph=True in that call.",
-    "copied": "{call} in {where} copies the numbers into a new tensor. torch.stack() and "
-    "torch.cat() keep the graph.",
+    "copied": "{call} in {where} copies the numbers into a new tensor. Use the tensor "
+    "itself; torch.stack() and torch.cat() join several and keep the graph.",
     "checkpoint": "{where} runs inside checkpoint(..., use_reentrant=True), which records nothing "
     "if no input requires grad. Write use_reentrant=False.",
     "not_differentiable": "{call} in {where} has no derivative: its result jumps.",
     "new_leaf": "the result of {call} in {where} became a leaf of its own, as by "
-    "nn.Parameter(...), and a leaf leads to nothing before it.",
+    "nn.Parameter(...) or Variable(...), and a leaf leads to nothing before it.",
     "left": "{call} in {where} takes the numbers out of PyTorch.",
 }
 

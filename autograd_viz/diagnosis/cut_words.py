@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from autograd_viz.recorded.events import Event
     from autograd_viz.recorded.flow import Cut
 
+NOT_SEEN = (
+    "a recording does not see torch.from_numpy(), torch.autograd.Variable() and what runs outside "
+    "of its block"
+)
 _BUILTINS = {"__float__": "float()", "__int__": "int()", "__complex__": "complex()"}
 
 
@@ -74,14 +78,14 @@ def said(case: Case, cut: Cut, result: str) -> tuple[Cause, str, str]:
         return (
             "copied",
             f"{to} is cut off by {name} in {place}, which copies the numbers into a new tensor.",
-            f"Join tensors by torch.stack() or torch.cat() in its place, {again}",
+            f"Use the tensor itself, or join several by torch.stack() or torch.cat(), {again}",
         )
     if cut.how == "new_leaf":
-        new = "its result became the memory of a leaf, as nn.Parameter() makes one"
+        new = "its result became the memory of a leaf, as nn.Parameter() and Variable() make one"
         return (
             "detached",
             f"{to} ends in {place}: {new}, and a leaf leads to nothing before it.",
-            f"Make the parameter first, compute with it, {again}",
+            f"Use the result itself, or make the parameter first and compute with it, {again}",
         )
     return (
         "not_differentiable",

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from autograd_viz.recorded.events import Event
     from autograd_viz.recorded.flow import Cut
 
-SUSPECTS = (
-    ".detach(), .data, .item(), NumPy, torch.no_grad(), sample() in place of rsample(), "
-    "autograd.grad() without create_graph=True, and nn.Parameter() or torch.tensor() of a result"
-)
+SUSPECTS = ".detach(), .data, .item(), NumPy, torch.no_grad() and the like"
 _MADE_BY = re.compile(  # calls to which requires_grad=True can be added
     r"(?P<head>\w+\s*=\s*torch\.(tensor|ones|zeros|rand|randn|full|eye|arange|linspace|empty)\(.*)\)"
 )
@@ -314,9 +311,32 @@ def _by_facts(case: Case, begin: str) -> Reason:
     kind = (
         f"{name} is not in its graph" if output.requires_grad else f"{result} does not require grad"
     )
+    history = facts.history
+    if history.uses(case.tensor) and not history.log.forgotten:
+        return _partly_recorded(case, f"{begin} {kind}.")
     return case.reason(
         "not_reached",
         f"{begin} {kind}. Either {name} was not used, or the way was cut off, as by {SUSPECTS}. "
         f"Which it was is not known. {RECORD}",
         "with av.record():",
+    )
+
+
+def _partly_recorded(case: Case, begin: str) -> Reason:
+    """The tensor was seen by the recording, and what made the output was not."""
+    name, result = case.name, case.result
+    left = case.facts.history.left(case.tensor)
+    if left is None:
+        used = case.facts.history.uses(case.tensor)[-1]
+        return case.reason(
+            "not_reached",
+            f"{begin} The recording saw {name} used in {case.seen(used)}, but not what made "
+            f"{result}: {cut_words.NOT_SEEN}. Move the rest into the block.",
+        )
+    return case.reason(
+        "not_reached",
+        f"{begin} By {cut_words.called(left)} in {case.seen(left)} numbers that follow from {name} "
+        f"leave PyTorch, and plain numbers have no graph. Whether {result} was computed from these "
+        f"is not known: {cut_words.NOT_SEEN}.",
+        broken=_broken(case, left),
     )

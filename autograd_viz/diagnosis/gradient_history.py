@@ -209,29 +209,36 @@ def _as_recorded(case: Case, known: Told, grad: Tensor, single: str) -> Reason:
     if len(from_here) == len(known.passes) > 1 and not rest:
         cause = "accumulated"
         said += f". Each call adds to .grad. Before each backward(), add: {clear}"
-        return case.reason(cause, f"{begin}{than}. It was {said} (or optimizer.zero_grad())", clear)
+        return case.reason(cause, f"{begin}{than}. It was {said}{or_zero_grad(case)}", clear)
     return case.reason(
         "other_passes", f"{begin}{than}. It was {said}. To begin anew: {clear}", clear
     )
 
 
+def or_zero_grad(case: Case) -> str:
+    """The other way to clear a gradient, where a recorded optimizer has the tensor."""
+    has_it = case.facts.history.steps(case.tensor)
+    return " (or optimizer.zero_grad())" if has_it else ""
+
+
 def _passes_said(case: Case, known: Told) -> str:
     """`written by backward() in line 5, from other, and line 7`."""
-    parts = []
+    places: dict[str, list[str]] = {}
     for event in known.passes[:6]:
         assert isinstance(event.what, Pass)
-        place = case.seen(event)
+        note = "" if _is_of(case, event) else ", from another tensor"
         if event.what.given:
-            place += ", which was given a gradient to begin from"
-        elif not _is_of(case, event):
-            place += ", from another tensor"
-        parts.append(place)
-    more = f" and {len(known.passes) - 6} more" if len(known.passes) > 6 else ""
-    different = [*dict.fromkeys(parts)]
-    times = f"{len(known.passes)} times " if len(known.passes) > 1 else ""
-    if not parts:
+            note = ", which was given a gradient to begin from"
+        places.setdefault(case.seen(event), []).append(note)
+    if not places:
         return "not written by any pass that was recorded"
-    return f"written {times}by backward() in {text.joined(different, '; ')}{more}"
+    parts = [
+        place + (notes[0] if len({*notes}) == 1 else ", not each time from the same tensor")
+        for place, notes in places.items()
+    ]
+    more = f" and {len(known.passes) - 6} more" if len(known.passes) > 6 else ""
+    times = f"{len(known.passes)} times " if len(known.passes) > 1 else ""
+    return f"written {times}by backward() in {text.joined(parts, '; ')}{more}"
 
 
 def _is_of(case: Case, event: Event) -> bool:
@@ -311,6 +318,8 @@ def _empty_after_freeing(case: Case, known: Told) -> Reason:
         cause = f"{name}.retain_grad() was called after it, and keeps later gradients only"
     elif last is not None and not isinstance(last.what, Pass):
         cause = f"{name}.grad was cleared after it, in {case.seen(last)}"
+        if (step := case.facts.history.step_after(last, case.tensor)) is not None:
+            cause += f", so that the step in {case.seen(step)} had no gradient to use"
     elif last is not None and isinstance(last.what, Pass) and last.name == "grad":
         cause = f"autograd.grad() in {case.seen(last)} returns gradients and writes no .grad"
     elif last is not None and isinstance(last.what, Pass) and last.what.chosen:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from autograd_viz import text
-from autograd_viz.diagnosis import cut_sentences
+from autograd_viz.diagnosis import cut_sentences, cut_words
 from autograd_viz.diagnosis.gradient_stops import largest
 from autograd_viz.diagnosis.model_facts import ModelFacts, has_shape, size_of
 from autograd_viz.diagnosis.model_reason import ModelReason, Row, State
@@ -174,7 +174,7 @@ class _Parameter:
         begin = f"no way in {result}'s graph leads to <it>"
         if facts.captured is None:
             begin = f"{result} has no graph"
-        uses = facts.uses(held)
+        uses = history.uses(held)
         needs = {seen.needs for event in uses for seen in event.inputs
                  if seen.serial == history.log.find(held)}  # fmt: skip
         if needs == {False}:
@@ -188,14 +188,22 @@ class _Parameter:
         if cuts := facts.cuts(held):
             where = facts.where(cuts[0].event)
             return self._row("cut", cut_sentences.said(facts, cuts), where=where)
-        if not facts.is_recorded:
-            return self._row("not reached", f"{begin}: cut off, or not used. {RECORD}")
-        if uses and (left := history.left(held)) is not None:
+        left = history.left(held) if uses and not history.log.forgotten else None
+        if left is not None:
+            more = "." if facts.is_recorded else f": {cut_words.NOT_SEEN}."
             return self._row(
                 "not reached",
                 f"numbers that follow from <it> leave PyTorch by {left.name.strip('_')}() in "
-                f"{facts.where(left)}. Whether {result} was computed from these is not known.",
+                f"{facts.where(left)}. Whether {result} was computed from these is not known{more}",
             )
+        if not facts.is_recorded and uses and not history.log.forgotten:
+            return self._row(
+                "not reached",
+                f"{begin}. The recording saw <it> used in {facts.where(uses[-1])}, but not all "
+                f"that made {result}: {cut_words.NOT_SEEN}.",
+            )
+        if not facts.is_recorded:
+            return self._row("not reached", f"{begin}: cut off, or not used. {RECORD}")
         if uses:
             where = facts.where(uses[-1])
             return self._row(
@@ -313,7 +321,12 @@ class _Parameter:
 
     def _waits(self) -> Row:
         facts = self.facts
-        line = f"{facts.result if facts.output is not None else 'loss'}.backward()"
+        line: str | None = f"{facts.result}.backward()"
+        again = ""
+        if facts.attempt is not None and facts.trace is None:  # backward() would fail
+            line = None
+        if isinstance(facts.attempt, GraphFreedError):
+            again = f" Compute {facts.result} again, then call backward()."
         last = facts.written_by(self.held)
         if facts.output is None:
             model = facts.name_of(facts.model, "model")
@@ -324,10 +337,11 @@ class _Parameter:
             )
         if last is not None and not isinstance(last.what, Pass):
             where = facts.where(last)
-            return self._row(
-                "waits", f"<its> .grad was cleared in {where}, and no pass has run since.", line
-            )
-        told = "no backward() has written <its> .grad, or it was cleared since."
+            step = facts.history.step_after(last, self.held)
+            nothing = f" The step in {facts.where(step)} had no gradient to use." if step else ""
+            why = f"<its> .grad was cleared in {where}, and no pass has run since.{nothing}{again}"
+            return self._row("waits", why, line)
+        told = f"no backward() has written <its> .grad, or it was cleared since.{again}"
         return self._row("waits", " ".join([told, *self._remarks()]), line)
 
     def _is_only_looked_up(self) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch.nn.parameter import Parameter, is_lazy
+from torch.nn.parameter import is_lazy
 from torch.optim.optimizer import Optimizer
 
 from autograd_viz import names as naming
@@ -213,11 +213,6 @@ class ModelFacts:
         """Where all recorded ways from the output to a parameter end."""
         return self._before.cuts(parameter, self.output) if self.output is not None else []
 
-    def uses(self, parameter: Tensor) -> list[Event]:
-        """The calls that took a parameter."""
-        serial = self.history.log.find(parameter)
-        return [] if serial is None else _of(self._users[serial]).uses(parameter)
-
     def written_by(self, parameter: Tensor) -> Event | None:
         """What wrote or cleared the `.grad` of a parameter last."""
         serial = self.history.log.find(parameter)
@@ -229,40 +224,32 @@ class ModelFacts:
         history = self.history
         assert self.output is not None
         serial = history.log.find(self.output)
-        wanted = set() if serial is None else {serial, history.memory(serial)}
+        made_at = self._copied(serial, self.output)
+        wanted = {each for each in (serial, made_at) if each is not None}
+        wanted |= {*map(history.memory, wanted)}
         found = []
         for event in reversed(history.events):
             made = {seen.serial for seen in event.outputs}
             on_the_way = made & wanted or {*map(history.memory, made)} & wanted
             if on_the_way and event.function is not Optimizer.step:
                 taken = {seen.serial for seen in event.inputs}
-                taken |= {*map(self._copied, taken)}
+                copied = {self._copied(each, self._alive.get(each)) for each in taken}
+                taken |= {each for each in copied if each is not None}
                 wanted |= taken | {*map(history.memory, taken)}
                 found.append(event)
             elif event.function is SWITCH:
                 found.append(event)
         return _of(found[::-1])
 
-    def _copied(self, serial: int) -> int:
-        """Of a parameter the tensor that was made on its memory, as in nn.Parameter(w * 3)."""
-        held = self._alive.get(serial)
-        if not isinstance(held, Parameter):
+    def _copied(self, serial: int | None, held: Tensor | None) -> int | None:
+        """Of a leaf the tensor that was made on its memory, as in nn.Parameter(w * 3)."""
+        if held is None or not (held.is_leaf and held.requires_grad) or is_lazy(held):
             return serial
         return self.history.log.made_at(held.data_ptr()) or serial
 
     @cached_property
     def _alive(self) -> Mapping[int, Tensor]:
         return self.history.log.alive()
-
-    @cached_property
-    def _users(self) -> Mapping[int, list[Event]]:
-        """The calls by what they took."""
-        own = {self.history.log.find(parameter) for parameter in self.parameters.values()}
-        found: dict[int, list[Event]] = defaultdict(list)
-        for event in self.history.events:
-            for serial in {seen.serial for seen in event.inputs} & own:
-                found[serial].append(event)
-        return found
 
     @cached_property
     def _writers(self) -> Mapping[int, Event]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
+from torch.nn import Parameter, init
+from torch.nn.parameter import is_lazy
 from torch.optim.optimizer import Optimizer
 
 from autograd_viz.recorded.events import LOG, Event, Log, Pass, Seen
@@ -34,6 +36,17 @@ How = Literal[
 # Functions by which numbers leave PyTorch.
 LEAVES = frozenset({"item", "numpy", "tolist", "__array__", "__float__", "__int__", "__complex__"})
 _COPIES = frozenset({"tensor", "as_tensor", "new_tensor", "asarray", "__init__"})
+_NEW = frozenset({"tensor", "new_tensor"})  # what these give is a leaf, whatever they are given
+# The functions of PyTorch that give a parameter its first numbers.
+_INITIALISES = frozenset(
+    name for name, held in vars(init).items() if getattr(held, "__module__", "") == init.__name__
+) | {"reset_parameters", "_reset_parameters"}
+# Calls that look at a tensor, or change what it is told, and compute nothing from it.
+_ASKS = frozenset(
+    {"is_contiguous", "is_shared", "stride", "data_ptr", "storage_offset", "untyped_storage"}
+    | {"element_size", "nelement", "__len__", "__repr__", "__format__", "__hash__"}
+    | {"requires_grad_", "retain_grad", "register_hook", "register_post_accumulate_grad_hook"}
+)
 
 
 @dataclass(frozen=True)
@@ -148,6 +161,24 @@ class History:
                 found.append(event)
         return found
 
+    def steps(self, tensor: Tensor) -> list[Event]:
+        """The steps of the optimizers that have a tensor."""
+        serial = self.log.find(tensor)
+        return [
+            event
+            for event in self.events
+            if event.function is Optimizer.step
+            and any(seen.serial == serial for seen in event.inputs)
+        ]
+
+    def step_after(self, event: Event, tensor: Tensor) -> Event | None:
+        """The first step after a call of an optimizer that has a tensor."""
+        steps = self.steps(tensor)
+        if not steps:
+            return None
+        numbers = {id(each): number for number, each in enumerate(self.events)}
+        return next((each for each in steps if numbers[id(each)] > numbers[id(event)]), None)
+
     def required_late(self, tensor: Tensor, output: Tensor) -> Event | None:
         """What told a tensor to require grad after the output had been computed from it."""
         serial, made = self.log.find(tensor), self._maker(output)
@@ -222,16 +253,41 @@ class History:
         return one is not None and two is not None and one > two
 
     def uses(self, tensor: Tensor) -> list[Event]:
-        """The calls that took a tensor."""
+        """The calls that computed something from a tensor; what gave it its numbers did not."""
         serial = self.log.find(tensor)
-        return [
-            event
-            for event in self.events
-            if event.function is not Optimizer.step
-            and not isinstance(event.what, Pass)
-            and not event.name.startswith(("set ", "get grad"))
-            and any(seen.serial == serial for seen in event.inputs)
-        ]
+        if serial is None:
+            return []
+        taken = self._takers.get(serial, [])
+        return [self.events[number] for number in taken if self._is_use(number, serial)]
+
+    @cached_property
+    def _takers(self) -> dict[int, list[int]]:
+        """A tensor -> the calls that took it, in their order."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for number, event in enumerate(self.events):
+            if event.function is Optimizer.step or isinstance(event.what, Pass):
+                continue
+            if event.name.startswith(("set ", "get grad")) or event.name in _ASKS:
+                continue
+            for serial in {seen.serial for seen in event.inputs}:
+                found[serial].append(number)
+        return found
+
+    def _is_use(self, number: int, serial: int) -> bool:
+        event = self.events[number]
+        if any(seen.serial == serial for seen in event.changed):
+            return False
+        if any(each.rpartition(".")[2] in _INITIALISES for each in event.through):
+            return False
+        return not self._is_written_through(number, serial)
+
+    def _is_written_through(self, number: int, serial: int) -> bool:
+        """Whether a call gave a tensor's memory alone, as .data does, to be written to."""
+        made = {seen.serial for seen in self.events[number].outputs} - {serial}
+        if not made or any(self.memory(each) != self.memory(serial) for each in made):
+            return False
+        later = [(each, one) for one in made for each in self._takers.get(one, ()) if each > number]
+        return bool(later) and not any(self._is_use(*each) for each in later)
 
     def place(self, event: Event, asking: FrameType | None = None) -> Place:
         """Where a call was made."""
@@ -244,10 +300,10 @@ class History:
     def cuts(self, tensor: Tensor, output: Tensor) -> list[Cut]:
         """The calls at which all recorded ways from an output to a tensor end."""
         source, target = self.log.find(tensor), self.log.find(output)
-        if source is None or target is None:
+        if source is None:
             return []
         flow = _Flow(self, source)
-        return [*flow.cuts(target)]
+        return [*flow.new_leaf(output), *(flow.cuts(target) if target is not None else ())]
 
     def left(self, tensor: Tensor) -> Event | None:
         """The last call by which a number that follows from a tensor left PyTorch."""
@@ -299,11 +355,13 @@ class _Flow:
         if not taken:
             return
         leading = any(seen.serial in self.leads for seen in taken)
+        copies = event.name in _NEW
         for seen in event.outputs:
             self.follows.add(seen.serial)
             if seen in [*event.changed]:
                 self.memory.add(self.history.memory(seen.serial))
-            if (leading and (seen.needs or seen.serial in later)) or seen.serial in later:
+            needs = seen.needs and leading and not copies
+            if needs or seen.serial in later:
                 self.leads.add(seen.serial)
         if leading and not any(seen.serial in self.leads for seen in event.outputs):
             self.ends.append(number)
@@ -317,6 +375,7 @@ class _Flow:
         """The ends on the way to an output, the last first."""
         wanted = {target, self._memory(target)}
         ends = set(self.ends)
+        alive = self.history.log.alive()
         for number in range(len(self.history.events) - 1, -1, -1):
             event = self.history.events[number]
             made = {seen.serial for seen in event.outputs}
@@ -333,7 +392,8 @@ class _Flow:
             for seen in event.inputs:
                 if seen.serial not in self.leads:
                     wanted |= {seen.serial, self._memory(seen.serial)}
-            yield from self._new_leaves(event)
+            for seen in event.inputs:
+                yield from self.new_leaf(alive.get(seen.serial))
 
     def _memory(self, serial: int) -> int:
         """The tensor on whose memory it is, if no gradient comes back from that."""
@@ -347,22 +407,20 @@ class _Flow:
             if serial in self.leads and (number := makers.get(serial)) is not None:
                 yield Cut("data", self.history.events[number])
 
-    def _new_leaves(self, event: Event) -> Iterator[Cut]:
-        for serial in (seen.serial for seen in event.inputs):
-            number = self._origin_of_parameter(serial)
-            if number is not None:
-                yield Cut("new_leaf", self.history.events[number])
+    def new_leaf(self, tensor: Tensor | None) -> Iterator[Cut]:
+        """The call that made the memory of a leaf, if that call leads to the tensor.
 
-    def _origin_of_parameter(self, serial: int) -> int | None:
-        """The call that made the memory of a parameter, if that call leads to the tensor."""
+        Parameter() and Variable() make a leaf, which no call that is recorded made.
+        """
         history = self.history
-        tensor = history.log.alive().get(serial)
-        if not isinstance(tensor, Parameter) or serial in history._makers:
-            return None
+        if tensor is None or not (tensor.is_leaf and tensor.requires_grad) or is_lazy(tensor):
+            return
+        serial = history.log.find(tensor)
         made = history.log.made_at(tensor.data_ptr())
-        if made is None or made == serial or made not in self.leads:
-            return None
-        return history._makers.get(made)
+        if serial in history._makers or made in (None, serial) or made not in self.leads:
+            return
+        if (number := history._makers.get(made)) is not None:
+            yield Cut("new_leaf", history.events[number])
 
     def _cut(self, number: int, event: Event) -> Cut:
         name = event.name
@@ -374,10 +432,10 @@ class _Flow:
             return Cut("create_graph", event)
         if any(each.endswith(".sample") for each in event.through):
             return Cut("sample", event, self._switch(number))
-        if not event.grad_on:
-            return self._off(number, event)
         if name in _COPIES:
             return Cut("copied", event)
+        if not event.grad_on:
+            return self._off(number, event)
         return Cut("not_differentiable", event)
 
     def _off(self, number: int, event: Event) -> Cut:

@@ -1,5 +1,6 @@
 """Why a gradient is missing: each cause triggered, named, explained, and drawn."""
 
+import re
 import runpy
 import sys
 from collections.abc import Iterator
@@ -862,3 +863,36 @@ def test_a_detached_twin_is_replaced_by_the_tensor_itself():
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     y = (lambda t: t.detach())(x)
     assert av.why(y).text.endswith("Use x itself.")
+
+
+@pytest.mark.parametrize("is_stepped", [False, True])
+def test_zero_grad_is_advised_only_of_an_optimizer_that_has_the_tensor(is_stepped):
+    x = torch.tensor(2.0, requires_grad=True)
+    other = torch.tensor(1.0, requires_grad=True)
+    optimizer = torch.optim.SGD([x if is_stepped else other], 0.0)
+    with av.record():
+        x.grad = None
+        u = x * 3
+        u.backward(retain_graph=True)
+        u.backward(retain_graph=True)
+        optimizer.step()
+    reason = av.why(x, u)
+    assert reason.cause == "accumulated"
+    assert reason.text.partition("add: ")[2] == (
+        "x.grad = None" + " (or optimizer.zero_grad())" * is_stepped
+    )
+
+
+def test_passes_of_a_loop_are_told_by_their_line_once():
+    x = torch.tensor(2.0, requires_grad=True)
+    with av.record():
+        x.grad = None
+        for _ in range(2):
+            u = x * 3
+            u.backward(retain_graph=True)
+    text = re.sub(r"line \d+: ", "", av.why(x, u).text)
+    assert text == (
+        "x.grad is 6; one backward pass from u gives 3. It was written 2 times by backward() in "
+        "`u.backward(retain_graph=True)`, not each time from the same tensor. To begin anew: "
+        "x.grad = None"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -67,6 +68,15 @@ def new_leaf(h):
     return nn.Parameter(h * 3)
 
 
+def copied_to_a_leaf(h):
+    return h.new_tensor(h, requires_grad=True) * 2
+
+
+def as_variable(h):
+    h = h * 3
+    return torch.autograd.Variable(h.data, requires_grad=True)
+
+
 def sampled(h):
     return torch.distributions.Normal(h, 1.0).sample()
 
@@ -85,8 +95,8 @@ CUTS = {
     copied: (
         1,
         "return torch.tensor(h) * 2",
-        "tensor() in {} copies the numbers into a new tensor. torch.stack() and torch.cat() keep "
-        "the graph.",
+        "tensor() in {} copies the numbers into a new tensor. Use the tensor itself; torch.stack() "
+        "and torch.cat() join several and keep the graph.",
     ),
     chosen: (
         1,
@@ -96,8 +106,20 @@ CUTS = {
     new_leaf: (
         1,
         "return nn.Parameter(h * 3)",
-        "the result of mul() in {} became a leaf of its own, as by nn.Parameter(...), and a leaf "
-        "leads to nothing before it.",
+        "the result of mul() in {} became a leaf of its own, as by nn.Parameter(...) or "
+        "Variable(...), and a leaf leads to nothing before it.",
+    ),
+    copied_to_a_leaf: (
+        1,
+        "return h.new_tensor(h, requires_grad=True) * 2",
+        "new_tensor() in {} copies the numbers into a new tensor. Use the tensor itself; "
+        "torch.stack() and torch.cat() join several and keep the graph.",
+    ),
+    as_variable: (
+        1,
+        "h = h * 3",
+        "the result of mul() in {} became a leaf of its own, as by nn.Parameter(...) or "
+        "Variable(...), and a leaf leads to nothing before it.",
     ),
     sampled: (
         1,
@@ -170,6 +192,77 @@ def test_what_became_of_numbers_that_left_pytorch_is_not_known():
     assert row.text == (
         f"first.weight is not reached: numbers that follow from it leave PyTorch by item() in "
         f"{where}. Whether loss was computed from these is not known."
+    )
+
+
+NOT_SEEN = (
+    "a recording does not see torch.from_numpy(), torch.autograd.Variable() and what runs outside "
+    "of its block."
+)
+
+
+def test_numbers_that_left_pytorch_are_said_though_the_recording_did_not_see_what_made_the_loss():
+    model = Net()
+    with av.record():
+        out = model(torch.ones(1, 2)).sum()
+        loss = torch.from_numpy(out.detach().numpy())
+    where = "`loss = torch.from_numpy(out.detach().numpy())`"
+    row = av.why(model, loss)["first.bias"]
+    assert row.state == "not reached"
+    assert re.sub(r"line \d+: ", "", row.text) == (
+        f"first.bias is not reached: numbers that follow from it leave PyTorch by numpy() in "
+        f"{where}. Whether loss was computed from these is not known: {NOT_SEEN}"
+    )
+    bias = model.first.bias
+    assert re.sub(r"line \d+: ", "", av.why(bias, loss).text) == (
+        "bias.grad is None because loss does not lead to it: loss does not require grad. By "
+        f".numpy() in {where} numbers that follow from bias leave PyTorch, and plain numbers have "
+        f"no graph. Whether loss was computed from these is not known: {NOT_SEEN}"
+    )
+
+
+def test_what_was_recorded_in_part_is_not_told_to_be_recorded():
+    model = Net()
+    with av.record():
+        out = model(torch.ones(1, 2))
+    w = torch.ones(1, requires_grad=True)
+    loss = (out.detach() * w).sum()
+    row = av.why(model, loss)["first.bias"]
+    assert re.sub(r"line \d+, in [\w.]+: ", "", row.text) == (
+        "first.bias is not reached: no way in loss's graph leads to it. The recording saw it used "
+        f"in `h = self.first(x)`, but not all that made loss: {NOT_SEEN}"
+    )
+    bias = model.first.bias
+    assert re.sub(r"line \d+, in [\w.]+: ", "", av.why(bias, loss).text) == (
+        "bias.grad is None because loss does not lead to it: bias is not in its graph. The "
+        f"recording saw bias used in `h = self.first(x)`, but not what made loss: {NOT_SEEN} "
+        "Move the rest into the block."
+    )
+
+
+def test_the_first_numbers_of_a_module_made_in_the_recording_are_no_use_of_it():
+    class Spare(Net):
+        def __init__(self):
+            super().__init__()
+            self.spare, self.idle = nn.BatchNorm1d(2), nn.Parameter(torch.empty(2))
+            nn.init.orthogonal_(self.first.weight)
+            with torch.no_grad():
+                self.idle.fill_(1.0)
+
+    with av.record():
+        model = Spare()
+        loss = model(torch.ones(1, 2)).sum()
+    found = av.why(model, loss)
+    assert found["spare.bias"].text == (
+        "spare.bias is not used: the module was not called in what was recorded."
+    )
+    assert found["idle"].text == (
+        "idle is not used: the module was called, but no call that was recorded uses it."
+    )
+    assert av.why(model.spare.weight, loss).text == (
+        "model.spare.weight.grad is None because loss does not lead to it: no call that was "
+        "recorded on the way to loss takes model.spare.weight. Use model.spare.weight in the "
+        "computation of loss."
     )
 
 
@@ -482,8 +575,36 @@ def test_a_gradient_that_was_cleared():
     line = test_a_gradient_that_was_cleared.__code__.co_firstlineno + 6
     assert av.why(model, loss)["first.bias"].text == (
         f"first.bias waits for backward(): its .grad was cleared in line {line}: "
-        "`optimizer.zero_grad()`, and no pass has run since."
+        "`optimizer.zero_grad()`, and no pass has run since. Compute loss again, then call "
+        "backward()."
     )
+    assert av.why(model, loss).line is None
+
+
+def test_a_gradient_that_was_cleared_before_the_step_that_should_use_it():
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with av.record():
+        loss = model(torch.ones(1, 2)).sum()
+        loss.backward(retain_graph=True)
+        optimizer.zero_grad()
+        optimizer.step()
+    found = av.why(model, loss)
+    assert re.sub(r"line \d+: ", "", found["first.bias"].text) == (
+        "first.bias waits for backward(): its .grad was cleared in `optimizer.zero_grad()`, and no "
+        "pass has run since. The step in `optimizer.step()` had no gradient to use."
+    )
+    assert found.line == "loss.backward()"
+
+
+def test_no_backward_is_advised_where_it_fails():
+    model = Net(lambda h: h.exp())
+    with av.record():
+        loss = model(torch.ones(1, 2)).sum()
+    loss.register_hook(lambda grad: 1 / 0)
+    found = av.why(model, loss)
+    assert found["first.bias"].state == "waits"
+    assert found.line is None
 
 
 def test_before_backward():

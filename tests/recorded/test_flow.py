@@ -68,6 +68,20 @@ def copied(w):
     return torch.tensor([w[0], 2.0]) * 2
 
 
+def copied_whole(w):
+    return torch.tensor(w, requires_grad=True) * 2
+
+
+def copied_without_grad(w):
+    with torch.no_grad():
+        held = w.new_tensor(w)
+    return held.requires_grad_() * 2
+
+
+def as_variable(w):
+    return torch.autograd.Variable(w * 3, requires_grad=True) * 2
+
+
 def chosen(w):
     return (w * 3).argmax() * 2
 
@@ -97,6 +111,9 @@ def custom(w):
         (sampled, "sample", "normal"),
         (first_derivative, "create_graph", "grad"),
         (copied, "copied", "tensor"),
+        (copied_whole, "copied", "tensor"),
+        (copied_without_grad, "copied", "new_tensor"),
+        (as_variable, "new_leaf", "mul"),
         (chosen, "not_differentiable", "argmax"),
         (wrapped, "new_leaf", "mul"),
         (reentrant, "checkpoint", "mul"),
@@ -104,6 +121,7 @@ def custom(w):
     ],
 )
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.filterwarnings("ignore:To copy construct from a tensor")
 @pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
 def test_the_call_that_cuts_a_way_is_found(compute, how, function):
     log = Log()
@@ -113,6 +131,18 @@ def test_the_call_that_cuts_a_way_is_found(compute, how, function):
         output = result.sum()
     found = History(log).cuts(w, output)
     assert [(cut.how, cut.function) for cut in found] == [(how, function)]
+
+
+@pytest.mark.parametrize("data", [False, True])
+def test_an_output_that_is_itself_a_leaf_on_the_memory_of_a_result_is_cut(data):
+    log = Log()
+    w = torch.tensor([1.0, 2.0], requires_grad=True)
+    with recording(log=log):
+        result = w * 3
+        output = torch.autograd.Variable(result.data if data else result, requires_grad=True)
+    assert [(cut.how, cut.function) for cut in History(log).cuts(w, output)] == [
+        ("new_leaf", "mul")
+    ]
 
 
 def test_a_way_that_is_whole_has_no_cut():
@@ -191,3 +221,57 @@ def test_what_wrote_and_cleared_a_gradient_comes_in_order():
         w.grad = None
     names = [event.name for event in History(log).gradient_events(w)]
     assert names == ["backward", "zero_", "set grad"]
+
+
+class Made(nn.Module):
+    """A module whose parameters get their first numbers in each of the usual ways."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            [
+                nn.Linear(2, 2),
+                nn.Embedding(3, 2, padding_idx=0),
+                nn.BatchNorm1d(2),
+                nn.LSTM(2, 2),
+                nn.Conv1d(1, 1, 1),
+                nn.MultiheadAttention(2, 1),
+            ]
+        )
+        self.scale = nn.Parameter(torch.zeros(2))
+        self.square = nn.Parameter(torch.zeros(2, 2))
+        nn.init.orthogonal_(self.square)
+        nn.init.normal_(self.layers[0].weight)
+        self.layers[0].bias.data.normal_(0, 1)
+        self.layers[1].weight.data[0].fill_(0)
+        with torch.no_grad():
+            self.scale.copy_(torch.ones(2))
+            self.scale[0] = 2
+            self.scale[1:].fill_(3)
+            self.scale.mul_(2)
+        for parameter in self.parameters():
+            parameter.requires_grad_(True).is_contiguous()
+
+
+def test_the_first_numbers_of_a_parameter_are_no_use_of_it():
+    log = Log()
+    with recording(log=log):
+        model = Made()
+    used = {name: History(log).uses(held) for name, held in model.named_parameters()}
+    assert not any(used.values()), used
+
+
+def test_what_is_computed_from_a_parameter_is_a_use_of_it_also_without_a_graph():
+    log = Log()
+    w = nn.Parameter(torch.ones(2))
+    with recording(log=log):
+        w.mean()
+        w.data * 2
+        w[0]
+        held = torch.zeros(2)
+        held.copy_(w.detach())
+        w.tolist()
+        torch.distributions.Normal(w, 1.0)
+    names = [event.name for event in History(log).uses(w)]
+    assert names[:5] == ["mean", "get data", "__getitem__", "detach", "tolist"]
+    assert len(names) > 5
