@@ -89,7 +89,7 @@ def _no_gradient(failure: Failure) -> Reason | None:
     without = [each for each in failure.outputs if not each.requires_grad]
     if not without:
         return None
-    reason = causes.answer(Facts(without[0], None, failure.frames[0]))
+    reason = causes.answer(Facts(without[0], None, failure.frames[0], is_result=True))
     known = _because(reason)
     if failure.name(without[0]) is None:
         known = re.sub(r"^the tensor ", "the output ", known)
@@ -103,7 +103,7 @@ def without_gradient(output: Tensor) -> Reason | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
-    reason = causes.answer(Facts(output, None, frame))
+    reason = causes.answer(Facts(output, None, frame, is_result=True))
     return replace(reason, text=_because(reason))
 
 

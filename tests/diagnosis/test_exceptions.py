@@ -748,3 +748,78 @@ def test_the_error_is_found_in_a_function_that_others_call():
         "needs version 0. In line 7, in inner, write instead: h = h.mul(2)"
     )
     assert run(mended(text, reason))[1] is None
+
+
+CUT = {
+    "in_a_loop": (
+        """
+        model = torch.nn.Linear(2, 3)
+        for step in range(2):
+            best = model(torch.ones(4, 2)).argmax(dim=1).float()
+            loss = best.pow(2).mean()
+            loss.backward()
+        """,
+        "loss.backward() failed because loss does not require grad, so autograd does not follow "
+        "it. Yet model.weight requires grad: loss was cut off from it, or was not computed from "
+        "it. Which call did that is not known. Run it inside `with av.record():`, and ask again.",
+    ),
+    "by_detach": (
+        """
+        a = torch.tensor(0.5, requires_grad=True)
+        y = torch.stack([a.detach(), a.detach()])
+        out = y * 3
+        loss = out.sum()
+        loss.backward()
+        """,
+        "loss.backward() failed because loss does not require grad (line 8: `loss = out.sum()`), "
+        "so autograd does not follow it. Yet a requires grad: loss was cut off from it, or was not "
+        "computed from it. Which call did that is not known. Run it inside `with av.record():`, "
+        "and ask again.",
+    ),
+    "of_a_gradient": (
+        """
+        x = torch.tensor(2.0, requires_grad=True)
+        (g,) = torch.autograd.grad(x**3, x)
+        penalty = (g - 1) ** 2
+        penalty.backward()
+        """,
+        "penalty.backward() failed because penalty does not require grad (line 7: `penalty = (g - "
+        "1) ** 2`), so autograd does not follow it. Yet x requires grad: penalty was cut off from "
+        "it, or was not computed from it. Which call did that is not known. Run it inside `with "
+        "av.record():`, and ask again.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_what_may_have_been_cut_off_is_not_told_to_require_grad_itself(name):
+    text, says = CUT[name]
+    reason = explained(text)
+    assert reason.text == says
+    assert reason.line == "with av.record():"
+    recorded = explained(text, recorded=True)
+    assert "the way is cut off by" in recorded.text
+    asked = textwrap.dedent(text).replace("loss.backward()", "found = av.why(loss)")
+    held, _ = run(asked.replace("penalty.backward()", "found = av.why(penalty)"))
+    assert held["found"].line == "with av.record():"
+
+
+def test_without_a_recording_the_input_at_the_start_is_named():
+    text = "a = torch.tensor([1.0, 2.0])\nh = a * 2\nb = h.sum()\nb.backward()"
+    reason = explained(text)
+    assert reason.text == (
+        "b.backward() failed because b does not require grad (line 7: `b = h.sum()`), so autograd "
+        "does not follow it. It was computed from a, which does not either. What b is computed "
+        "from has to require grad, not b: a = torch.tensor([1.0, 2.0], requires_grad=True)"
+    )
+    assert run(text.replace("a = torch.tensor([1.0, 2.0])", reason.line))[1] is None
+
+
+def test_a_result_of_which_nothing_is_known_is_not_told_to_require_grad():
+    text = "for step in range(2):\n    b = torch.ones(2).sum()\n    b.backward()"
+    reason = explained(text)
+    assert reason.line is None
+    assert reason.text == (
+        "b.backward() failed because b does not require grad, so autograd does not follow it. What "
+        "b is computed from has to require grad, not b."
+    )
