@@ -150,7 +150,7 @@ def _remedied(
     where = change.place.where
     if tensor is not None and tensor.is_leaf and tensor.requires_grad:
         carried = _carried(failure, change, tensor, every)
-        if carried is not None:
+        if carried is not None and carried.line is not None:
             be = "is" if len(carried.names) == 1 else "are"
             return (
                 f"{said}. {failure.result} was computed from an earlier {carried.both} too, which "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
 
 from autograd_viz import text
 from autograd_viz.diagnosis.cases import RECORD
 from autograd_viz.diagnosis.edits import Edit, Line, edit_of
 from autograd_viz.diagnosis.failures import RECORDED, Failure, before, within
-from autograd_viz.diagnosis.meeting import Meeting, carried_names, meetings
+from autograd_viz.diagnosis.meeting import Meeting, added_to, carried_names, meetings
 from autograd_viz.diagnosis.said import Said
 from autograd_viz.diagnosis.spoiled import held_by
 from autograd_viz.recorded.events import Event
@@ -28,7 +29,8 @@ def freed_before(failure: Failure) -> Said:
     """Why a pass cannot run a second time through what an earlier one has freed."""
     split = _recorded(failure) or _by_state(failure)
     found = meetings(failure, split.old, split.new)
-    said = _met(failure, found, split) if found else _whole(failure, split)
+    total = _total(failure, split)
+    said = total or (_met(failure, found, split) if found else _whole(failure, split))
     return Said(
         "graph_freed",
         said[0],
@@ -42,6 +44,26 @@ def freed_before(failure: Failure) -> Said:
         },
         legend={"dim": "freed by an earlier pass"},
     )
+
+
+def _total(failure: Failure, split: _Before) -> tuple[str, Line | None] | None:
+    """The pass begins from a running total, which each step adds to."""
+    edit = failure.edit if failure.call is not None else None
+    if edit is None or not isinstance(edit.begins, ast.Name):
+        return None
+    name = edit.begins.id
+    added = added_to(failure, name)
+    if added is None:
+        return None
+    said = (
+        f"{name} is a running total: it was computed from an earlier {name}, and "
+        f"{_by(failure, split.first)} has freed how that was computed. Call backward() on what "
+        "each step adds, not on the total"
+    )
+    if not isinstance(added, ast.Name):
+        return f"{said}: give it a name, and begin from that.", None
+    line = edit.replaced(edit.begins, added).line
+    return f"{said}. Write instead: {line.text}", line
 
 
 def _by_state(failure: Failure) -> _Before:
@@ -82,7 +104,7 @@ def _by(failure: Failure, first: Event | None) -> str:
 def _whole(failure: Failure, split: _Before) -> tuple[str, Line | None]:
     """The same graph a second time, as far as is known."""
     result, first = failure.result, split.first
-    line = _retained(edit_of(first.spot) if first is not None else None, failure)
+    line: Line | None = _retained(edit_of(first.spot) if first is not None else None, failure)
     place = failure.place_of(first)
     if split.known:
         where = f"{within(place.where)} write" if place is not None else "in the first pass write"
@@ -99,11 +121,12 @@ def _whole(failure: Failure, split: _Before) -> tuple[str, Line | None]:
     )
     carried = carried_names(failure)
     if carried is not None:
+        line = carried.line
         return (
             f"{said} {result} was computed from an earlier {carried.both} too. If the pass before "
-            f"began from there, let each pass end at {carried.both}: before "
-            f"`{carried.statement}`, add: {carried.line.text}",
-            carried.line,
+            f"began from there, let each pass end at {carried.both}"
+            + (f": before `{carried.statement}`, add: {line.text}" if line else "."),
+            line,
         )
     return (
         f"{said} If {result} was computed once, keep its graph in the first pass: {line.text}. If "
@@ -150,19 +173,19 @@ def _met(failure: Failure, found: list[Meeting], split: _Before) -> tuple[str, L
     )
 
 
-def _carried(failure: Failure, met: Meeting, by: str) -> tuple[str, Line]:
+def _carried(failure: Failure, met: Meeting, by: str) -> tuple[str, Line | None]:
     """A state that each step takes over from the one before."""
     carried = met.carried
     assert carried is not None
-    is_one = len(carried.names) == 1
+    is_one, line = len(carried.names) == 1, carried.line
     step = met.place.quoted if met.place is not None else f"`{carried.statement}`"
     return (
         f"{carried.both} {'is' if is_one else 'are'} from before the first pass: {failure.result} "
         f"was computed from {'an ' * is_one}earlier {carried.both}, and {by} has freed how "
         f"{'that was' if is_one else 'they were'} computed. Either call backward() once, for the "
-        f"sum of all losses; or let each pass end at {carried.both}. For that, before the step "
-        f"({step}), add: {carried.line.text}",
-        carried.line,
+        f"sum of all losses; or let each pass end at {carried.both}."
+        + (f" For that, before the step ({step}), add: {line.text}" if line else ""),
+        line,
     )
 
 

@@ -209,6 +209,52 @@ RECORDED = {
         "add: h, c = h.detach(), c.detach()",
         "h, c = h.detach(), c.detach()",
     ),
+    "a_state_that_is_a_tuple": Program(
+        """
+        lstm = torch.nn.LSTM(3, 5)
+        hidden = (torch.zeros(1, 2, 5), torch.zeros(1, 2, 5))
+        for step in range(3):
+            out, hidden = lstm(torch.ones(4, 2, 3), hidden)
+            loss = out.pow(2).mean()
+            loss.backward()
+        """,
+        "loss.backward() failed because hidden is from before the first pass: loss was computed "
+        "from an earlier hidden, and the pass in line 10: `loss.backward()` has freed how that was "
+        "computed. Either call backward() once, for the sum of all losses; or let each pass end at "
+        "hidden. For that, before the step (line 8: `out, hidden = lstm(torch.ones(4, 2, 3), "
+        "hidden)`), add: hidden = tuple(t.detach() for t in hidden)",
+        "hidden = tuple(t.detach() for t in hidden)",
+    ),
+    "a_state_that_is_none_at_first": Program(
+        """
+        rnn = torch.nn.RNN(3, 5)
+        h = None
+        for step in range(3):
+            out, h = rnn(torch.ones(4, 2, 3), h)
+            loss = out.pow(2).mean()
+            loss.backward()
+        """,
+        "loss.backward() failed because h is from before the first pass: loss was computed from an "
+        "earlier h, and the pass in line 10: `loss.backward()` has freed how that was computed. "
+        "Either call backward() once, for the sum of all losses; or let each pass end at h. For "
+        "that, before the step (line 8: `out, h = rnn(torch.ones(4, 2, 3), h)`), add: h = h if h "
+        "is None else h.detach()",
+        "h = h if h is None else h.detach()",
+    ),
+    "a_running_total": Program(
+        """
+        w = torch.tensor(2.0, requires_grad=True)
+        total = 0
+        for step in range(3):
+            loss = (w * step).exp()
+            total = total + loss
+            total.backward()
+        """,
+        "total.backward() failed because total is a running total: it was computed from an earlier "
+        "total, and the pass in line 10: `total.backward()` has freed how that was computed. Call "
+        "backward() on what each step adds, not on the total. Write instead: loss.backward()",
+        "loss.backward()",
+    ),
     "a_state_whose_weights_take_steps": Program(
         """
         cell = torch.nn.RNNCell(2, 3)
@@ -823,3 +869,29 @@ def test_a_result_of_which_nothing_is_known_is_not_told_to_require_grad():
         "b.backward() failed because b does not require grad, so autograd does not follow it. What "
         "b is computed from has to require grad, not b."
     )
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_running_total_of_what_has_no_name_gets_no_line_that_fails(recorded):
+    text = """
+    w = torch.tensor(2.0, requires_grad=True)
+    total = 0
+    for step in range(3):
+        total += (w * step).exp()
+        total.backward()
+    """
+    reason = explained(text, recorded)
+    by = "the pass in line 9: `total.backward()`" if recorded else "an earlier pass"
+    assert reason.text == (
+        "total.backward() failed because total is a running total: it was computed from an earlier "
+        f"total, and {by} has freed how that was computed. Call backward() on what each step adds, "
+        "not on the total: give it a name, and begin from that."
+    )
+    assert reason.line is None
+
+
+def test_a_tuple_of_states_is_named_without_a_recording():
+    program = RECORDED["a_state_that_is_a_tuple"]
+    reason = explained(program.text)
+    assert reason.line == program.line
+    assert run(mended(program.text, reason))[1] is None
