@@ -37,7 +37,7 @@ _KNOWN: tuple[tuple[str, Callable[[Failure], Said | None]], ...] = (
     (r"Can't call numpy\(\) on Tensor that requires grad", tensor_errors.to_numpy),
     ("support the deepcopy protocol", tensor_errors.deep_copied),
     ("can't optimize a non-leaf Tensor", tensor_errors.not_a_leaf),
-    ("only Tensors of floating point and complex dtype can", tensor_errors.whole_numbers),
+    ("only Tensors of floating point (and complex )?dtype can", tensor_errors.whole_numbers),
     ("Inference tensors cannot be saved for backward", tensor_errors.inference_saved),
 )
 _NO_GRADIENT = "does not require grad and does not have a grad_fn"

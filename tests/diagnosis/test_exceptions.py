@@ -160,9 +160,8 @@ RECORDED = {
         "two.backward() failed because net.1.weight was changed in place after linear (line 8: "
         "`two = net(torch.zeros(2)).sum()`) had saved it for its gradient. Line 10: `sgd.step()` "
         "made version 2 of it, and the gradient of linear needs version 1. Compute two again "
-        "after that change, or run the backward pass before it. For that, move before line 10: "
-        "two.backward()",
-        "two.backward()",
+        "after that change: before `two.backward()`, add: two = net(torch.zeros(2)).sum()",
+        "two = net(torch.zeros(2)).sum()",
     ),
     "the_same_graph_twice": Program(
         """
@@ -895,3 +894,67 @@ def test_a_tuple_of_states_is_named_without_a_recording():
     reason = explained(program.text)
     assert reason.line == program.line
     assert run(mended(program.text, reason))[1] is None
+
+
+def test_a_pass_is_not_moved_before_the_step_of_another_loss():
+    text = """
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
+    sgd = torch.optim.SGD(net.parameters(), 0.1)
+    out = net(torch.ones(2))
+    one, two = out.sum(), out.pow(2).sum()
+    one.backward(retain_graph=True)
+    sgd.step()
+    sgd.zero_grad()
+    two.backward()
+    """
+    reason = explained(text, recorded=True)
+    assert reason.text == (
+        "two.backward() failed because net.1.weight was changed in place after linear (line 7: "
+        "`out = net(torch.ones(2))`) had saved it for its gradient. Line 10: `sgd.step()` made "
+        "version 2 of it, and the gradient of linear needs version 1. Compute two again after that "
+        "change, with all that it was computed from."
+    )
+    assert (reason.line, reason.instead_of, reason.before) == (None, None, None)
+
+
+def test_where_a_step_lies_between_two_passes_the_losses_are_added():
+    text = """
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Tanh())
+    sgd = torch.optim.SGD(net.parameters(), 0.1)
+    h = net(torch.ones(2))
+    a = (h * 2).exp().sum()
+    b = (h * 3).exp().sum()
+    a.backward()
+    sgd.step()
+    b.backward()
+    """
+    reason = explained(text, recorded=True)
+    assert reason.text == (
+        "b.backward() failed because h (line 7: `h = net(torch.ones(2))`), from which b was "
+        "computed, is from before the pass in line 10: `a.backward()`, which freed how it was "
+        "computed. Keeping the graph would not help: line 11: `sgd.step()` has changed "
+        "net.0.bias since. Add the losses and call backward() once: leave out line 12: "
+        "`b.backward()`, and in line 10 write: (a + b).backward()"
+    )
+    assert (reason.line, reason.instead_of) == ("(a + b).backward()", "a.backward()")
+    mended_text = textwrap.dedent(text).replace("b.backward()", "")
+    assert run(mended_text.replace("a.backward()", reason.line))[1] is None
+    assert "retain_graph" not in explained(text).text
+    assert explained(text).line == "with av.record():"
+
+
+@pytest.mark.parametrize("set_it", ["k.requires_grad_()", "k.requires_grad = True"])
+def test_whole_numbers_that_are_to_require_grad_afterwards(set_it):
+    text = f"k = torch.tensor([1, 2])\n{set_it}"
+    reason = explained(text)
+    assert reason.text == (
+        f"Line 6: `{set_it}` failed because k is of torch.int64, and only floating-point and "
+        "complex tensors have gradients: between two whole numbers there is no slope. Write "
+        "instead: k = k.float().requires_grad_()"
+    )
+    assert run(mended(text, reason))[1] is None
+
+
+def test_every_reason_says_where_its_line_belongs():
+    reason = explained("a = torch.ones(2)\nb = a.sum()\nb.backward()")
+    assert (reason.instead_of, reason.before) == (None, None)
