@@ -958,3 +958,21 @@ def test_whole_numbers_that_are_to_require_grad_afterwards(set_it):
 def test_every_reason_says_where_its_line_belongs():
     reason = explained("a = torch.ones(2)\nb = a.sum()\nb.backward()")
     assert (reason.instead_of, reason.before) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["too_few_gradients", "too_many_gradients"])
+def test_after_a_pass_that_failed_in_a_custom_function_the_same_is_said(name):
+    program = ANYHOW[name]
+    # pow saves its input, which the pass that failed has freed.
+    text = (
+        textwrap.dedent(program.text)
+        .replace("a).sum()", "a).pow(2).sum()")
+        .replace(
+            "loss.backward()",
+            "try:\n    loss.backward()\nexcept RuntimeError:\n    pass\nav.trace(loss)",
+        )
+    )
+    _, error = run(text, recorded=True)
+    assert str(error) == program.says.replace(
+        "loss.backward() failed because ", "The backward pass from loss fails: "
+    )
