@@ -150,7 +150,7 @@ def _remedied(
     where = change.place.where
     if tensor is not None and tensor.is_leaf and tensor.requires_grad:
         carried = _carried(failure, change, tensor, every)
-        if carried is not None:
+        if carried is not None and carried.line is not None:
             be = "is" if len(carried.names) == 1 else "are"
             return (
                 f"{said}. {failure.result} was computed from an earlier {carried.both} too, which "
@@ -158,22 +158,34 @@ def _remedied(
                 f"`{carried.statement}`, add: {carried.line.text}",
                 carried.line,
             )
-        edit = failure.edit if failure.call is not None else None
-        call = edit.text if edit is not None else f"{failure.result}.backward()"
-        line = Line(
-            call, instead_of=edit.text if edit is not None else None, before=change.place.text
-        )
-        return (
-            f"{said}. Compute {failure.result} again after that change, or run the backward pass "
-            f"before it. For that, move before {where}: {call}",
-            line,
-        )
+        # To run the pass before that step would give the step this pass' gradients too.
+        again = f"{said}. Compute {failure.result} again after that change"
+        line = _again(failure)
+        if line is None:
+            return f"{again}, with all that it was computed from.", None
+        return f"{again}: before `{line.before}`, add: {line.text}", line
     line_found = out_of_place(change.edit, name)
     if line_found is None:
         return f"{said}. Change a copy of it instead: {name or 'h'}.clone()", None
     if line_found.before is not None:
         return f"{said}. Change a copy. Before {where}, add: {line_found.text}", line_found
     return f"{said}. {_capital(within(where))}, write instead: {line_found.text}", line_found
+
+
+def _again(failure: Failure) -> Line | None:
+    """The one statement that made the whole graph of the output, before the pass that failed."""
+    assert failure.captured is not None
+    walk, statement = failure.captured[1], failure.statement
+    inner = [node for node in range(len(walk.functions)) if walk.nexts[node]]
+    made = [failure.place_of(failure.made(node)) for node in inner]
+    # Of one statement the places differ in the expression that ran.
+    wheres = {each.where if each is not None else None for each in made}
+    place = made[0] if len(wheres) == 1 else None
+    if place is None or place.text is None or statement is None or statement.text is None:
+        return None
+    if failure.call is None or failure.result not in place.names:
+        return None
+    return Line(place.text, before=statement.text)
 
 
 def _carried(failure: Failure, change: Change, tensor: Tensor, every: list[Held]) -> Carried | None:

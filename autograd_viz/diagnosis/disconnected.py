@@ -6,15 +6,18 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from autograd_viz import names as naming
 from autograd_viz import text
 from autograd_viz.diagnosis import cut_words
 from autograd_viz.diagnosis.cases import RECORD, Case
 from autograd_viz.diagnosis.facts import same_memory
+from autograd_viz.diagnosis.failures import RECORDED, inside
 from autograd_viz.diagnosis.reason import Broken, Reason
 
 if TYPE_CHECKING:
     from autograd_viz.recorded.events import Event
     from autograd_viz.recorded.flow import Cut
+    from autograd_viz.recorded.places import Place
 
 SUSPECTS = ".detach(), .data, .item(), NumPy, torch.no_grad() and the like"
 _MADE_BY = re.compile(  # calls to which requires_grad=True can be added
@@ -63,27 +66,64 @@ def _not_required(case: Case) -> Reason:
     name, made = case.name, case.made()
     place = f" ({made.quoted})" if made else ""
     said = f"{case.because()} {name} does not require grad{place}, so autograd does not follow it."
-    held = (
-        {each: case.facts.named[each] for each in made.reads if each in case.facts.named}
-        if (made)
-        else {}
-    )
-    held = {each: other for each, other in held.items() if other is not case.tensor}
-    if not held:
+    if not _is_given(case, made) and (needing := _needing(case)) is not None:
+        case.evidence.append(f"{needing} requires grad")
+        return case.reason(
+            "not_required",
+            f"{said} Yet {needing} requires grad: {name} was cut off from it, or was not computed "
+            f"from it. Which call did that is not known. {RECORD}",
+            RECORDED,
+        )
+    first = _beginning(case, name, made)
+    if first is None and case.facts.is_result:
+        return case.reason(
+            "not_required", f"{said} What {name} is computed from has to require grad, not {name}."
+        )
+    if first is None:
         line = _with_requires_grad(case)
         return case.reason("not_required", f"{said} Write: {line}", line)
-    without = [each for each, other in held.items() if not other.requires_grad]
-    if len(without) < len(held):  # something in that line has a graph: a cut, but which?
-        return case.reason("not_required", f"{said} What cut it off is not known. {RECORD}")
-    first = without[0]
     case.evidence.append(f"{first}.requires_grad is False")
     line = _with_requires_grad(case, of=first)
     return case.reason(
         "not_required",
-        f"{said} {text.joined(without)} in that line {'do' if len(without) > 1 else 'does'} not "
-        f"either. What {name} is computed from has to require grad, not {name}: {line}",
+        f"{said} It was computed from {first}, which does not either. What {name} is computed from "
+        f"has to require grad, not {name}: {line}",
         line,
     )
+
+
+def _is_given(case: Case, made: Place | None) -> bool:
+    """Whether it was certainly not computed: written in numbers, or from outside of a recording."""
+    if made is not None and made.text and (found := _MADE_BY.fullmatch(made.text)):
+        sizes_alone = found[2] not in ("tensor", "full")
+        return sizes_alone or not set(made.reads) - {"torch"}
+    return not case.facts.is_result and case.facts.history.log.find(case.tensor) is not None
+
+
+def _needing(case: Case) -> str | None:
+    """Something in reach that requires grad, so that a result may have been computed from it."""
+    held = [*case.facts.named.items()]
+    for name, value in naming.variables(case.facts.frame).items():
+        held += inside(name, value)
+    for name, other in held:
+        if other.requires_grad:
+            return name
+    if any(each.requires_grad for each in naming.reachable_tensors(case.facts.frame)):
+        return "a tensor in reach"
+    return None
+
+
+def _beginning(case: Case, name: str, made: Place | None) -> str | None:
+    """The first tensor that the statements before lead back to; None: they lead to no other."""
+    seen, first = {name}, None
+    while made is not None:
+        held = [each for each in made.reads if each in case.facts.named and each not in seen]
+        if not held:
+            break
+        first = held[0]
+        seen.add(first)
+        made = case.made(case.facts.named[first])
+    return first
 
 
 def _made_of_constants(case: Case) -> Reason:

@@ -37,7 +37,7 @@ _KNOWN: tuple[tuple[str, Callable[[Failure], Said | None]], ...] = (
     (r"Can't call numpy\(\) on Tensor that requires grad", tensor_errors.to_numpy),
     ("support the deepcopy protocol", tensor_errors.deep_copied),
     ("can't optimize a non-leaf Tensor", tensor_errors.not_a_leaf),
-    ("only Tensors of floating point and complex dtype can", tensor_errors.whole_numbers),
+    ("only Tensors of floating point (and complex )?dtype can", tensor_errors.whole_numbers),
     ("Inference tensors cannot be saved for backward", tensor_errors.inference_saved),
 )
 _NO_GRADIENT = "does not require grad and does not have a grad_fn"
@@ -89,7 +89,7 @@ def _no_gradient(failure: Failure) -> Reason | None:
     without = [each for each in failure.outputs if not each.requires_grad]
     if not without:
         return None
-    reason = causes.answer(Facts(without[0], None, failure.frames[0]))
+    reason = causes.answer(Facts(without[0], None, failure.frames[0], is_result=True))
     known = _because(reason)
     if failure.name(without[0]) is None:
         known = re.sub(r"^the tensor ", "the output ", known)
@@ -103,7 +103,7 @@ def without_gradient(output: Tensor) -> Reason | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
-    reason = causes.answer(Facts(output, None, frame))
+    reason = causes.answer(Facts(output, None, frame, is_result=True))
     return replace(reason, text=_because(reason))
 
 

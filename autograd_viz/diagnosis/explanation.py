@@ -38,8 +38,6 @@ class Explanation(Reason):
     ('not_scalar', 'y.sum().backward()', 'y.backward()')
     """
 
-    instead_of: str | None = None  # the statement whose place `line` takes
-    before: str | None = None  # the statement that `line` is written before
     met: int = 0  # variables at which what was freed meets what is new
     title: str = "Why the backward pass fails"
     marks: Mapping[int, tuple[Mark, ...]] = field(default_factory=dict)  # by node of the graph

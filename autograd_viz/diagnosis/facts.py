@@ -36,6 +36,7 @@ class Facts:
     tensor: Tensor
     output: Tensor | None
     frame: FrameType | None
+    is_result: bool = False  # whether the tensor is what a pass was to begin from
 
     @cached_property
     def named(self) -> dict[str, Tensor]:

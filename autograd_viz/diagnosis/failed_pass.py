@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from autograd_viz import text
+from autograd_viz.diagnosis import call_errors
 from autograd_viz.diagnosis.changed import changed_since_saved
 from autograd_viz.diagnosis.explanation import Explanation
 from autograd_viz.diagnosis.failures import Failure
@@ -47,7 +48,7 @@ def failed_pass(
     spot = spot_of(frame) if frame is not None else None
     error = error.__cause__ if isinstance(error, AutogradVizError) and error.__cause__ else error
     failure = Failure(error, frames, spot, asked=outputs, names=dict(names or {}))
-    said = explained_pass(failure)
+    said = _of_a_function(failure) or explained_pass(failure)
     if said is None:
         return None
     if tensor is None:
@@ -59,6 +60,26 @@ def failed_pass(
     joint = ", because" if grad is None else ", and"
     begin += f"{joint} the backward pass from {failure.result} fails: "
     return explanation(failure, said, begin.replace("None, because", "None because"), tensor)
+
+
+def _of_a_function(failure: Failure) -> Said | None:
+    """A recorded pass from here failed in a custom Function: what it freed on its way is no cause.
+
+    It has not succeeded; so what is said of that error comes before what is said of its traces.
+    """
+    if FREED not in failure.message:
+        return None
+    asked = {failure.history.log.find(each) for each in failure.outputs}
+    for _, done in failure.history.passes():
+        if done.error is None or not asked.intersection(done.outputs):
+            continue
+        first = Failure(
+            RuntimeError(done.error), failure.frames, failure.spot, asked=failure.outputs
+        )
+        said = call_errors.wrong_count(first) or call_errors.wrong_shape(first)
+        if said is not None:
+            return said
+    return None
 
 
 def explained_pass(failure: Failure) -> Said | None:

@@ -137,7 +137,7 @@ class Failure:
         for variables in held:
             for name, value in variables.items():
                 if name not in _HISTORY:
-                    found |= {n: v for n, v in _inside(name, value) if n not in found}
+                    found |= {n: v for n, v in inside(name, value) if n not in found}
         return found
 
     def name(self, tensor: Tensor | None) -> str | None:
@@ -239,7 +239,8 @@ def within(where: str) -> str:
     return where if where.startswith("In[") else f"in {where}"
 
 
-def _inside(name: str, value: object) -> Iterator[tuple[str, Tensor]]:
+def inside(name: str, value: object) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a module or a container, as the reader reaches them: `net.0.weight`."""
     if isinstance(value, Module):
         yield from ((f"{name}.{own}", each) for own, each in value.named_parameters())
         yield from ((f"{name}.{own}", each) for own, each in value.named_buffers())

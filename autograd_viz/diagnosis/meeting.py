@@ -6,8 +6,11 @@ import ast
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from autograd_viz.diagnosis.edits import Edit, Line, edit_of
 from autograd_viz.diagnosis.failures import Failure
+from autograd_viz.names import is_tensor, variables
 from autograd_viz.programs.sources import source_of
 from autograd_viz.recorded.places import Place
 from autograd_viz.walk import Walk
@@ -19,6 +22,7 @@ class Carried:
 
     names: tuple[str, ...]
     statement: str
+    forms: tuple[str | None, ...] = ()  # how each is cut off; () for tensors; None: not known
 
     @property
     def both(self) -> str:
@@ -26,10 +30,12 @@ class Carried:
         return " and ".join(self.names)
 
     @property
-    def line(self) -> Line:
-        """What lets a pass end at them."""
-        cut = ", ".join(f"{name}.detach()" for name in self.names)
-        return Line(f"{', '.join(self.names)} = {cut}", before=self.statement)
+    def line(self) -> Line | None:
+        """What lets a pass end at them; None where what they hold at first is not known."""
+        forms = self.forms or tuple(f"{name}.detach()" for name in self.names)
+        if None in forms:
+            return None
+        return Line(f"{', '.join(self.names)} = {', '.join(forms)}", before=self.statement)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,8 @@ def _meeting(
         for one in filter(None, (failure.made(each) for each in fresh))
     )
     carried = _read_and_bound(edit_of(event.spot)) if ran_again else None
+    if carried is not None:
+        carried = _formed(failure, carried, _below(walk, [node]))
     name = label or (place.names[0] if len(place.names) == 1 else None)
     used = {failure.place_of(failure.made(each)) for each in users[node] if each in fresh}
     inner = [each for each in _below(walk, [node]) if walk.nexts[each]]
@@ -175,24 +183,107 @@ def carried_names(
     statements = {}
     for carried in _updates(failure):
         for name in carried.names:
-            tensor = failure.named.get(name)
-            made = walk.index.get(tensor.grad_fn) if tensor is not None and tensor.grad_fn else None
-            if tensor is None or made is None or (fresh is not None and made not in fresh):
-                continue
-            earlier = [
-                node
-                for node in _below(walk, [made]) - {made}
-                if graph.nodes[node].name == graph.nodes[made].name
-                and graph.nodes[node].outputs[0].shape == tuple(tensor.shape)
-            ]
-            if earlier:
-                found.add(name)
-                statements[carried.statement] = carried
-                leads = leads or wanted in earlier
+            for tensor in _tensors(_value(failure, name)):
+                if tensor.grad_fn is None:
+                    continue
+                made = walk.index.get(tensor.grad_fn)
+                if made is not None and fresh is not None and made not in fresh:
+                    continue
+                within = range(len(walk.functions)) if made is None else _below(walk, [made])
+                earlier = [
+                    node
+                    for node in within
+                    if node != made
+                    and graph.nodes[node].name == tensor.grad_fn.name()
+                    and graph.nodes[node].outputs[0].shape == tuple(tensor.shape)
+                ]
+                if made is None and not _leads(failure, tensor, earlier):
+                    continue
+                if earlier:
+                    found.add(name)
+                    statements[carried.statement] = carried
+                    leads = leads or wanted in earlier
     if not leads or len(statements) != 1:
         return None
     (carried,) = statements.values()
-    return Carried(tuple(name for name in carried.names if name in found), carried.statement)
+    names = tuple(name for name in carried.names if name in found)
+    return _formed(failure, Carried(names, carried.statement))
+
+
+def _formed(failure: Failure, carried: Carried, old: Collection[int] | None = None) -> Carried:
+    """The same with how each name is cut off, by what it holds; without those that need none."""
+    names = carried.names
+    if old is not None:
+        names = tuple(one for one in names if _leads(failure, _value(failure, one), old)) or names
+    forms = tuple(_cut(failure, name) for name in names)
+    return Carried(names, carried.statement, forms)
+
+
+def _cut(failure: Failure, name: str) -> str | None:
+    """`h.detach()`, or the same for a tuple of states; None where it is a number at first."""
+    value = _value(failure, name)
+    form = f"{name}.detach()"
+    if isinstance(value, tuple | list):
+        flat = all(is_tensor(each) for each in value)
+        form = f"tuple(t.detach() for t in {name})" if flat else ""
+        form = f"[t.detach() for t in {name}]" if flat and isinstance(value, list) else form
+    first = [each for each in bound_to(failure, name) if isinstance(each, ast.Constant)]
+    if not form or any(each.value is not None for each in first):
+        return None
+    return f"{name} if {name} is None else {form}" if first else form
+
+
+def bound_to(failure: Failure, name: str) -> list[ast.expr]:
+    """What the statements of the reader's function bind a name to."""
+    found = []
+    for frame in failure.frames[:1]:
+        source = source_of(frame.f_code, frame.f_globals)
+        for statement in source.every if source is not None else ():
+            if isinstance(statement.node, ast.Assign):
+                for target in statement.node.targets:
+                    found += _pairs(target, statement.node.value, name)
+    return found
+
+
+def _pairs(target: ast.expr, value: ast.expr, name: str) -> list[ast.expr]:
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        both = zip(target.elts, value.elts, strict=False)
+        return [each for one, other in both for each in _pairs(one, other, name)]
+    return [value] if ast.unparse(target) == name else []
+
+
+def _value(failure: Failure, name: str) -> object:
+    """What a name holds, `self.h` too; nothing of the reader's runs."""
+    first, *rest = name.split(".")
+    for frame in failure.frames[:1]:
+        value = variables(frame).get(first)
+        for attribute in rest:
+            value = getattr(value, "__dict__", {}).get(attribute)
+        return value
+    return None
+
+
+def _tensors(value: object) -> list[Tensor]:
+    held = value if isinstance(value, tuple | list) else [value]
+    return [each for each in held if is_tensor(each)]  # type: ignore[misc]
+
+
+def _leads(failure: Failure, value: object, old: Collection[int]) -> bool:
+    """Whether what a name holds was computed from the old part; True where that is not known."""
+    assert failure.captured is not None
+    index = failure.captured[1].index
+    held = _tensors(value)
+    waiting = [each.grad_fn for each in held]
+    seen = set()
+    while waiting:
+        function = waiting.pop()
+        if function is None or function in seen:
+            continue
+        seen.add(function)
+        if index.get(function) in old:
+            return True
+        waiting += [each for each, _ in function.next_functions]
+    return not held
 
 
 def _updates(failure: Failure) -> list[Carried]:
@@ -210,3 +301,32 @@ def _updates(failure: Failure) -> list[Carried]:
             if carried is not None:
                 found.append(carried)
     return found
+
+
+def added_to(failure: Failure, name: str) -> ast.expr | None:
+    """What the one statement of the reader's function that adds to a total adds.
+
+    None also where the total's own graph does not hold an earlier total.
+    """
+    tensor = failure.named.get(name)
+    function = tensor.grad_fn if tensor is not None else None
+    if function is None or not function.name().startswith("Add"):
+        return None
+    if not any(
+        each is not None and each.name() == function.name() for each, _ in function.next_functions
+    ):
+        return None
+    found: list[ast.expr] = []
+    for frame in failure.frames[:1]:
+        source = source_of(frame.f_code, frame.f_globals)
+        for statement in source.every if source is not None else ():
+            match statement.node:
+                case ast.AugAssign(target=ast.Name(id=own), op=ast.Add(), value=part):
+                    found += [part] if own == name else []
+                case ast.Assign(
+                    targets=[ast.Name(id=own)],
+                    value=ast.BinOp(left=left, op=ast.Add(), right=right),
+                ) if own == name:
+                    sides = [ast.unparse(each) for each in (left, right)]
+                    found += [right] if sides[0] == name else [left] if sides[1] == name else []
+    return found[0] if len(found) == 1 else None

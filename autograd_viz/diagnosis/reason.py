@@ -82,6 +82,8 @@ class Reason(Shown):
     stop: Edge | None = None  # the edge of the graph on which the gradient ends
     broken: Broken | None = None
     leaf: bool = True
+    instead_of: str | None = None  # the statement whose place `line` takes
+    before: str | None = None  # the statement that `line` is written before
 
     def __repr__(self) -> str:
         return f"<Reason: {self.cause}>"

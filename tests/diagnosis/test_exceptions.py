@@ -160,9 +160,8 @@ RECORDED = {
         "two.backward() failed because net.1.weight was changed in place after linear (line 8: "
         "`two = net(torch.zeros(2)).sum()`) had saved it for its gradient. Line 10: `sgd.step()` "
         "made version 2 of it, and the gradient of linear needs version 1. Compute two again "
-        "after that change, or run the backward pass before it. For that, move before line 10: "
-        "two.backward()",
-        "two.backward()",
+        "after that change: before `two.backward()`, add: two = net(torch.zeros(2)).sum()",
+        "two = net(torch.zeros(2)).sum()",
     ),
     "the_same_graph_twice": Program(
         """
@@ -208,6 +207,52 @@ RECORDED = {
         "h and c. For that, before the step (line 8: `h, c = cell(torch.ones(1, 2), (h, c))`), "
         "add: h, c = h.detach(), c.detach()",
         "h, c = h.detach(), c.detach()",
+    ),
+    "a_state_that_is_a_tuple": Program(
+        """
+        lstm = torch.nn.LSTM(3, 5)
+        hidden = (torch.zeros(1, 2, 5), torch.zeros(1, 2, 5))
+        for step in range(3):
+            out, hidden = lstm(torch.ones(4, 2, 3), hidden)
+            loss = out.pow(2).mean()
+            loss.backward()
+        """,
+        "loss.backward() failed because hidden is from before the first pass: loss was computed "
+        "from an earlier hidden, and the pass in line 10: `loss.backward()` has freed how that was "
+        "computed. Either call backward() once, for the sum of all losses; or let each pass end at "
+        "hidden. For that, before the step (line 8: `out, hidden = lstm(torch.ones(4, 2, 3), "
+        "hidden)`), add: hidden = tuple(t.detach() for t in hidden)",
+        "hidden = tuple(t.detach() for t in hidden)",
+    ),
+    "a_state_that_is_none_at_first": Program(
+        """
+        rnn = torch.nn.RNN(3, 5)
+        h = None
+        for step in range(3):
+            out, h = rnn(torch.ones(4, 2, 3), h)
+            loss = out.pow(2).mean()
+            loss.backward()
+        """,
+        "loss.backward() failed because h is from before the first pass: loss was computed from an "
+        "earlier h, and the pass in line 10: `loss.backward()` has freed how that was computed. "
+        "Either call backward() once, for the sum of all losses; or let each pass end at h. For "
+        "that, before the step (line 8: `out, h = rnn(torch.ones(4, 2, 3), h)`), add: h = h if h "
+        "is None else h.detach()",
+        "h = h if h is None else h.detach()",
+    ),
+    "a_running_total": Program(
+        """
+        w = torch.tensor(2.0, requires_grad=True)
+        total = 0
+        for step in range(3):
+            loss = (w * step).exp()
+            total = total + loss
+            total.backward()
+        """,
+        "total.backward() failed because total is a running total: it was computed from an earlier "
+        "total, and the pass in line 10: `total.backward()` has freed how that was computed. Call "
+        "backward() on what each step adds, not on the total. Write instead: loss.backward()",
+        "loss.backward()",
     ),
     "a_state_whose_weights_take_steps": Program(
         """
@@ -748,3 +793,186 @@ def test_the_error_is_found_in_a_function_that_others_call():
         "needs version 0. In line 7, in inner, write instead: h = h.mul(2)"
     )
     assert run(mended(text, reason))[1] is None
+
+
+CUT = {
+    "in_a_loop": (
+        """
+        model = torch.nn.Linear(2, 3)
+        for step in range(2):
+            best = model(torch.ones(4, 2)).argmax(dim=1).float()
+            loss = best.pow(2).mean()
+            loss.backward()
+        """,
+        "loss.backward() failed because loss does not require grad, so autograd does not follow "
+        "it. Yet model.weight requires grad: loss was cut off from it, or was not computed from "
+        "it. Which call did that is not known. Run it inside `with av.record():`, and ask again.",
+    ),
+    "by_detach": (
+        """
+        a = torch.tensor(0.5, requires_grad=True)
+        y = torch.stack([a.detach(), a.detach()])
+        out = y * 3
+        loss = out.sum()
+        loss.backward()
+        """,
+        "loss.backward() failed because loss does not require grad (line 8: `loss = out.sum()`), "
+        "so autograd does not follow it. Yet a requires grad: loss was cut off from it, or was not "
+        "computed from it. Which call did that is not known. Run it inside `with av.record():`, "
+        "and ask again.",
+    ),
+    "of_a_gradient": (
+        """
+        x = torch.tensor(2.0, requires_grad=True)
+        (g,) = torch.autograd.grad(x**3, x)
+        penalty = (g - 1) ** 2
+        penalty.backward()
+        """,
+        "penalty.backward() failed because penalty does not require grad (line 7: `penalty = (g - "
+        "1) ** 2`), so autograd does not follow it. Yet x requires grad: penalty was cut off from "
+        "it, or was not computed from it. Which call did that is not known. Run it inside `with "
+        "av.record():`, and ask again.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_what_may_have_been_cut_off_is_not_told_to_require_grad_itself(name):
+    text, says = CUT[name]
+    reason = explained(text)
+    assert reason.text == says
+    assert reason.line == "with av.record():"
+    recorded = explained(text, recorded=True)
+    assert "the way is cut off by" in recorded.text
+    asked = textwrap.dedent(text).replace("loss.backward()", "found = av.why(loss)")
+    held, _ = run(asked.replace("penalty.backward()", "found = av.why(penalty)"))
+    assert held["found"].line == "with av.record():"
+
+
+def test_without_a_recording_the_input_at_the_start_is_named():
+    text = "a = torch.tensor([1.0, 2.0])\nh = a * 2\nb = h.sum()\nb.backward()"
+    reason = explained(text)
+    assert reason.text == (
+        "b.backward() failed because b does not require grad (line 7: `b = h.sum()`), so autograd "
+        "does not follow it. It was computed from a, which does not either. What b is computed "
+        "from has to require grad, not b: a = torch.tensor([1.0, 2.0], requires_grad=True)"
+    )
+    assert run(text.replace("a = torch.tensor([1.0, 2.0])", reason.line))[1] is None
+
+
+def test_a_result_of_which_nothing_is_known_is_not_told_to_require_grad():
+    text = "for step in range(2):\n    b = torch.ones(2).sum()\n    b.backward()"
+    reason = explained(text)
+    assert reason.line is None
+    assert reason.text == (
+        "b.backward() failed because b does not require grad, so autograd does not follow it. What "
+        "b is computed from has to require grad, not b."
+    )
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_running_total_of_what_has_no_name_gets_no_line_that_fails(recorded):
+    text = """
+    w = torch.tensor(2.0, requires_grad=True)
+    total = 0
+    for step in range(3):
+        total += (w * step).exp()
+        total.backward()
+    """
+    reason = explained(text, recorded)
+    by = "the pass in line 9: `total.backward()`" if recorded else "an earlier pass"
+    assert reason.text == (
+        "total.backward() failed because total is a running total: it was computed from an earlier "
+        f"total, and {by} has freed how that was computed. Call backward() on what each step adds, "
+        "not on the total: give it a name, and begin from that."
+    )
+    assert reason.line is None
+
+
+def test_a_tuple_of_states_is_named_without_a_recording():
+    program = RECORDED["a_state_that_is_a_tuple"]
+    reason = explained(program.text)
+    assert reason.line == program.line
+    assert run(mended(program.text, reason))[1] is None
+
+
+def test_a_pass_is_not_moved_before_the_step_of_another_loss():
+    text = """
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
+    sgd = torch.optim.SGD(net.parameters(), 0.1)
+    out = net(torch.ones(2))
+    one, two = out.sum(), out.pow(2).sum()
+    one.backward(retain_graph=True)
+    sgd.step()
+    sgd.zero_grad()
+    two.backward()
+    """
+    reason = explained(text, recorded=True)
+    assert reason.text == (
+        "two.backward() failed because net.1.weight was changed in place after linear (line 7: "
+        "`out = net(torch.ones(2))`) had saved it for its gradient. Line 10: `sgd.step()` made "
+        "version 2 of it, and the gradient of linear needs version 1. Compute two again after that "
+        "change, with all that it was computed from."
+    )
+    assert (reason.line, reason.instead_of, reason.before) == (None, None, None)
+
+
+def test_where_a_step_lies_between_two_passes_the_losses_are_added():
+    text = """
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Tanh())
+    sgd = torch.optim.SGD(net.parameters(), 0.1)
+    h = net(torch.ones(2))
+    a = (h * 2).exp().sum()
+    b = (h * 3).exp().sum()
+    a.backward()
+    sgd.step()
+    b.backward()
+    """
+    reason = explained(text, recorded=True)
+    assert reason.text == (
+        "b.backward() failed because h (line 7: `h = net(torch.ones(2))`), from which b was "
+        "computed, is from before the pass in line 10: `a.backward()`, which freed how it was "
+        "computed. Keeping the graph would not help: line 11: `sgd.step()` has changed "
+        "net.0.bias since. Add the losses and call backward() once: leave out line 12: "
+        "`b.backward()`, and in line 10 write: (a + b).backward()"
+    )
+    assert (reason.line, reason.instead_of) == ("(a + b).backward()", "a.backward()")
+    mended_text = textwrap.dedent(text).replace("b.backward()", "")
+    assert run(mended_text.replace("a.backward()", reason.line))[1] is None
+    assert "retain_graph" not in explained(text).text
+    assert explained(text).line == "with av.record():"
+
+
+@pytest.mark.parametrize("set_it", ["k.requires_grad_()", "k.requires_grad = True"])
+def test_whole_numbers_that_are_to_require_grad_afterwards(set_it):
+    text = f"k = torch.tensor([1, 2])\n{set_it}"
+    reason = explained(text)
+    assert reason.text == (
+        f"Line 6: `{set_it}` failed because k is of torch.int64, and only floating-point and "
+        "complex tensors have gradients: between two whole numbers there is no slope. Write "
+        "instead: k = k.float().requires_grad_()"
+    )
+    assert run(mended(text, reason))[1] is None
+
+
+def test_every_reason_says_where_its_line_belongs():
+    reason = explained("a = torch.ones(2)\nb = a.sum()\nb.backward()")
+    assert (reason.instead_of, reason.before) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["too_few_gradients", "too_many_gradients"])
+def test_after_a_pass_that_failed_in_a_custom_function_the_same_is_said(name):
+    program = ANYHOW[name]
+    # pow saves its input, which the pass that failed has freed.
+    text = (
+        textwrap.dedent(program.text)
+        .replace("a).sum()", "a).pow(2).sum()")
+        .replace(
+            "loss.backward()",
+            "try:\n    loss.backward()\nexcept RuntimeError:\n    pass\nav.trace(loss)",
+        )
+    )
+    _, error = run(text, recorded=True)
+    assert str(error) == program.says.replace(
+        "loss.backward() failed because ", "The backward pass from loss fails: "
+    )
