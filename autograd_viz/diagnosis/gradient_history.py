@@ -288,8 +288,8 @@ def after_freeing(case: Case) -> Reason:
         if len(known.passes) > 1:
             return case.reason(
                 "accumulated",
-                f"{said}. Each call adds to .grad. Before each backward(), add: {clear} (or "
-                "optimizer.zero_grad())",
+                f"{said}. Each call adds to .grad. Before each backward(), add: {clear}"
+                f"{or_zero_grad(case)}",
                 clear,
             )
         if trouble or not largest(grad):

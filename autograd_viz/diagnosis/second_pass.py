@@ -111,7 +111,7 @@ def _whole(failure: Failure, split: _Before) -> tuple[str, Line | None]:
             "pass.",
             None,
         )
-    line: Line | None = _retained(edit_of(first.spot) if first is not None else None, failure)
+    line = _retained(edit_of(first.spot) if first is not None else None, failure)
     place = failure.place_of(first)
     if split.known:
         where = f"{within(place.where)} write" if place is not None else "in the first pass write"
@@ -128,12 +128,12 @@ def _whole(failure: Failure, split: _Before) -> tuple[str, Line | None]:
     )
     carried = carried_names(failure)
     if carried is not None:
-        line = carried.line
+        ending = carried.line
         return (
             f"{said} {result} was computed from an earlier {carried.both} too. If the pass before "
             f"began from there, let each pass end at {carried.both}"
-            + (f": before `{carried.statement}`, add: {line.text}" if line else "."),
-            line,
+            + (f": before `{carried.statement}`, add: {ending.text}" if ending else "."),
+            ending,
         )
     if any(leaf._version for leaf in failure.captured[1].leaves.values()):  # type: ignore[index]
         return (

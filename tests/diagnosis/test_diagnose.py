@@ -696,8 +696,7 @@ def test_backward_calls_in_cells_are_counted(shell):
     assert reason.text == (
         "x.grad is 12, written 3 times by backward() in In[3], line 3: `u.backward()`, from "
         "another tensor; In[4], line 3: `u.backward()`, from another tensor; In[5], line 3: "
-        "`u.backward()`. Each call adds to .grad. Before each backward(), add: x.grad = None (or "
-        "optimizer.zero_grad())"
+        "`u.backward()`. Each call adds to .grad. Before each backward(), add: x.grad = None"
     )
 
 

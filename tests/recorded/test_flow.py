@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -241,9 +243,11 @@ class Made(nn.Module):
         self.scale = nn.Parameter(torch.zeros(2))
         self.square = nn.Parameter(torch.zeros(2, 2))
         nn.init.orthogonal_(self.square)
-        nn.init.normal_(self.layers[0].weight)
-        self.layers[0].bias.data.normal_(0, 1)
-        self.layers[1].weight.data[0].fill_(0)
+        linear: Any = self.layers[0]
+        table: Any = self.layers[1]
+        nn.init.normal_(linear.weight)
+        linear.bias.data.normal_(0, 1)
+        table.weight.data[0].fill_(0)
         with torch.no_grad():
             self.scale.copy_(torch.ones(2))
             self.scale[0] = 2
