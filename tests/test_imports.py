@@ -64,6 +64,7 @@ AT_ONCE = {  # by which modules, at the top: what costs time is loaded where it 
         "diagnosis.exceptions",
         "extension",
         "diagnosis.diagnose",
+        "diagnosis.meeting",
         "diagnosis.hooks_seen",
         "diagnosis.origin_words",
         "diagnosis.origins",
