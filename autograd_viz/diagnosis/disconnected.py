@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from autograd_viz.recorded.flow import Cut
     from autograd_viz.recorded.places import Place
 
-SUSPECTS = ".detach(), .data, .item(), NumPy, torch.no_grad() and the like"
+SUSPECTS = (
+    ".detach(), .data, .item(), NumPy, torch.no_grad(), sample() in place of rsample(), "
+    "autograd.grad() without create_graph=True, or nn.Parameter() or torch.tensor() of a result"
+)
 _MADE_BY = re.compile(  # calls to which requires_grad=True can be added
     r"(?P<head>\w+\s*=\s*torch\.(tensor|ones|zeros|rand|randn|full|eye|arange|linspace|empty)\(.*)\)"
 )

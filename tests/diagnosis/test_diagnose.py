@@ -735,6 +735,8 @@ def test_without_a_recording_it_says_what_is_not_known():
     reason = scope["reason"]
     assert reason.cause == "not_reached"
     assert "x is not in its graph. Either x was not used, or the way was cut off" in reason.text
+    for suspect in ("create_graph=True", "sample() in place of rsample()", "nn.Parameter()"):
+        assert suspect in reason.text
     assert reason.text.endswith(
         "Which it was is not known. Run it inside `with av.record():`, and ask again."
     )
